@@ -1,0 +1,68 @@
+"""The contract of a text environment: a `gymnasium.Env` with text in and text out.
+
+`reset(seed=..., options={"task_id": ...}) -> (observation, info)` and
+`step(action) -> (observation, reward, terminated, truncated, info)`, where `info` is an `InfoDict`. Without a `task_id`
+option, reset draws a task with the seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+import gymnasium
+import numpy as np
+
+
+class InfoDict(TypedDict):
+    """What `reset` and `step` return beside the observation."""
+
+    task: str
+    """Goal text, without a "Your task is to:" prefix."""
+    task_id: str
+    task_type: str
+    admissible_commands: list[str] | None
+    """Commands the environment accepts now, in its own order; None when the action space is open."""
+    won: bool
+    """The goal is reached. Not the same as terminated."""
+    score: float
+
+
+class TextSpace(gymnasium.spaces.Space[str]):
+    """Any string. `gymnasium.spaces.Text` rejects ordinary sentences with its default character set."""
+
+    def __init__(self) -> None:
+        super().__init__(shape=None, dtype=None)
+
+    def contains(self, x: Any) -> bool:
+        return isinstance(x, str)
+
+    def sample(self, mask: Any = None, probability: Any = None) -> str:
+        letters = np.array(list("abcdefghijklmnopqrstuvwxyz "))
+        return "".join(self.np_random.choice(letters, size=8))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TextSpace)
+
+
+class TextEnv(gymnasium.Env[str, str]):
+    """Base class of every environment here. Subclasses implement `reset`, `step` and `task_ids`."""
+
+    metadata = {"render_modes": []}  # noqa: RUF012 (gymnasium declares it so)
+
+    def __init__(self) -> None:
+        self.observation_space = TextSpace()
+        self.action_space = TextSpace()
+
+    @property
+    def task_ids(self) -> Sequence[str]:
+        """Task ids of the split, in a fixed order."""
+        raise NotImplementedError
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[str, InfoDict]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        raise NotImplementedError
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, InfoDict]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        raise NotImplementedError

@@ -1,0 +1,165 @@
+"""What flows between the parts of the package: frozen records, no heavy imports.
+
+An agent sees a `State` (text only), may imagine an `ImaginedTrajectory`, returns a `Decision`, and the environment turns
+that into a `Step`; the steps of one episode are a `Trajectory`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class StopReason(StrEnum):
+    """Why an episode ended."""
+
+    WON = "won"
+    LOST = "lost"
+    """The environment terminated the episode without success."""
+    STEP_LIMIT = "step_limit"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One task of a split. `task_id` is unique within (env, split); `task_type` names its family."""
+
+    task_id: str
+    goal: str
+    task_type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens and time spent by one role (policy or world model). Seconds are wall-clock shares."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    calls: int = 0
+    seconds: float = 0.0
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.calls + other.calls,
+            self.seconds + other.seconds,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything the agent has seen: `s_t` in Liu et al. 2026. Real and imagined steps extend it in the same way.
+
+    Args:
+        task: goal text, for example "put a clean mug in desk."
+        first_observation: text shown at reset, without the goal line.
+        history: (action, observation that followed) pairs, oldest first.
+    """
+
+    task: str
+    first_observation: str
+    history: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def observation(self) -> str:
+        return self.history[-1][1] if self.history else self.first_observation
+
+    def extend(self, action: str, observation: str) -> State:
+        """The state after one more (real or imagined) step."""
+        return State(self.task, self.first_observation, (*self.history, (action, observation)))
+
+
+@dataclass(frozen=True, slots=True)
+class ImaginedStep:
+    """One pair (â, ŝ) of a foresight; `observation` is the world model's text."""
+
+    action: str
+    observation: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImaginedTrajectory:
+    """A foresight τ̂^(K): K imagined steps from one state (Liu et al. 2026, eq. 2)."""
+
+    steps: tuple[ImaginedStep, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def prefix(self, horizon: int) -> ImaginedTrajectory:
+        """The first `horizon` imagined steps."""
+        return ImaginedTrajectory(self.steps[:horizon])
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionContext:
+    """What a planner is given for one running episode.
+
+    `admissible` is None when the action space is open. `seed` is derived from run seed, task and step: a planner that
+    draws random numbers draws them from it, so that traces do not depend on how episodes are batched.
+    """
+
+    state: State
+    admissible: tuple[str, ...] | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One decision: the action and how it came about.
+
+    `parse` says how the action was obtained: "scored" (best admissible command by log-probability), "exact", "unparsed"
+    (the text was no admissible command and is sent as it stands), "random" ...
+    """
+
+    action: str
+    horizon: int = 0
+    foresight: ImaginedTrajectory = field(default_factory=ImaginedTrajectory)
+    horizon_probs: tuple[float, ...] = ()
+    reflection: str = ""
+    thought: str = ""
+    raw_text: str = ""
+    parse: str = "scored"
+    policy_usage: Usage = field(default_factory=Usage)
+    world_model_usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One real step: the decision taken and what the environment answered."""
+
+    decision: Decision
+    observation: str
+    reward: float = 0.0
+    admissible: tuple[str, ...] | None = None
+    """Admissible commands *before* the action, when the environment lists them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """One real episode. `score` is in the environment's own unit (ALFWorld: 0 or 1)."""
+
+    task: Task
+    first_observation: str
+    steps: tuple[Step, ...]
+    stop: StopReason
+    score: float = 0.0
+    error: str = ""
+    seconds: float = 0.0
+
+    @property
+    def won(self) -> bool:
+        return self.stop is StopReason.WON
+
+    def states(self) -> Sequence[State]:
+        """State before each step, plus the last one: `len(steps) + 1` states."""
+        states = [State(self.task.goal, self.first_observation)]
+        for step in self.steps:
+            states.append(states[-1].extend(step.decision.action, step.observation))
+        return states
