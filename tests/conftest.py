@@ -1,0 +1,20 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def alfworld_data() -> Path:
+    """Folder of the real ALFWorld games, or a skip with the reason."""
+    value = os.environ.get("ALFWORLD_DATA")
+    if not value:
+        pytest.skip("ALFWORLD_DATA is not set: real ALFWorld games are absent")
+    root = Path(value)
+    if not (root / "json_2.1.1").is_dir():
+        pytest.skip(f"ALFWORLD_DATA={value} holds no json_2.1.1 folder")
+    return root
