@@ -139,6 +139,8 @@ class Step:
     reward: float = 0.0
     admissible: tuple[str, ...] | None = None
     """Admissible commands *before* the action, when the environment lists them."""
+    expert_action: str = ""
+    """What the expert would have done in this state: the label for imitation, whatever was really done."""
 
 
 @dataclass(frozen=True, slots=True)
