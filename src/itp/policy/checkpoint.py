@@ -1,0 +1,95 @@
+"""Checkpoints: a plain `save_pretrained` folder plus what this project adds beside it.
+
+    FOLDER/config.json, model.safetensors, tokenizer files   loads with AutoModelForCausalLM
+    FOLDER/itp_config.json                                   kind, renderer, K_max, prompt version, stage, parent
+    FOLDER/itp_heads.safetensors                             K-head and value head (adaptive policies only)
+    FOLDER/README.md                                         model card
+
+A folder without `itp_config.json`, such as any Hugging Face model, loads with the defaults of `ItpConfig`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from itp.errors import CheckpointError
+from itp.state_text.prompts import PROMPT_VERSION
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from itp.policy.heads import PolicyHeads
+
+CONFIG_FILE = "itp_config.json"
+HEADS_FILE = "itp_heads.safetensors"
+
+
+@dataclass(frozen=True)
+class ItpConfig:
+    """What a checkpoint remembers beyond the language model.
+
+    Attributes:
+        kind: "policy" or "world_model".
+        renderer: name of the state text it was trained on.
+        k_max: largest horizon of the K-head; 0 without heads.
+        max_state_tokens: limit of the state part of a prompt.
+        stage: the training stage that wrote it.
+        parent: checkpoint it was trained from.
+    """
+
+    kind: str = "policy"
+    renderer: str = "history-v1"
+    k_max: int = 0
+    max_state_tokens: int = 1024
+    prompt_version: str = PROMPT_VERSION
+    stage: str = "pretrained"
+    parent: str = ""
+
+
+def read_itp_config(path: str) -> ItpConfig:
+    """Read `itp_config.json` of a checkpoint; defaults when the folder has none."""
+    file = Path(path) / CONFIG_FILE
+    if not file.is_file():
+        return ItpConfig()
+    try:
+        data: dict[str, Any] = json.loads(file.read_text())
+        config = ItpConfig(**data)
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{file} is not readable as an itp checkpoint config: {error}") from error
+    if config.prompt_version != PROMPT_VERSION:
+        raise CheckpointError(
+            f"{path} was trained with prompts {config.prompt_version}, this version writes {PROMPT_VERSION}: retrain it"
+        )
+    return config
+
+
+def save_checkpoint(
+    path: Path,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    config: ItpConfig,
+    *,
+    heads: PolicyHeads | None = None,
+    card: str = "",
+) -> None:
+    """Write a checkpoint folder; loading it needs no pickle."""
+    from safetensors.torch import save_file
+
+    path.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    (path / CONFIG_FILE).write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
+    if heads is not None:
+        save_file({name: tensor.contiguous() for name, tensor in heads.state_dict().items()}, path / HEADS_FILE)
+    (path / "README.md").write_text(_model_card(config, card))
+
+
+def _model_card(config: ItpConfig, body: str) -> str:
+    lines = ["---", "library_name: transformers", "tags: [imagine-then-plan, world-model, text-environments]", "---", ""]
+    lines += [f"# {config.kind.replace('_', ' ')} ({config.stage})", ""]
+    lines += [f"- {field.name}: {getattr(config, field.name)}" for field in dataclasses.fields(config)]
+    return "\n".join([*lines, "", body, ""])

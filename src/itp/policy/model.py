@@ -1,0 +1,147 @@
+"""The policy: a causal LM with the prompt builder it was trained with and, for ITP-R, a K-head and a value head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from itp.errors import CheckpointError
+from itp.lm.base import Completion, Sampling, Scores
+from itp.lm.tokens import SPECIAL_TOKENS
+from itp.lm.transformers import TransformersLM, path_logprobs
+from itp.lm.trie import TokenTrie
+from itp.policy.checkpoint import ItpConfig, read_itp_config, save_checkpoint
+from itp.policy.heads import PolicyHeads, load_heads
+from itp.state_text.prompts import PromptBuilder
+from itp.state_text.renderers import get_renderer
+from itp.types import ImaginedTrajectory, State
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyOutput:
+    """Differentiable outputs of one batch of decisions.
+
+    Attributes:
+        action_logprobs: one tensor [candidates] per row, log π(a | s, τ̂) before normalising over the candidates.
+        horizon_logits_BK: [B, K_max + 1].
+        values_B: [B].
+    """
+
+    action_logprobs: list[torch.Tensor]
+    horizon_logits_BK: torch.Tensor
+    values_B: torch.Tensor
+
+
+class Policy:
+    """π(a | s, τ̂), and with heads p(K | s) and V(s).
+
+    Args:
+        lm: the language model.
+        config: renderer, K_max and provenance.
+        heads: None for a reactive policy.
+    """
+
+    def __init__(self, lm: TransformersLM, config: ItpConfig, heads: PolicyHeads | None = None) -> None:
+        self.lm = lm
+        self.config = config
+        self.heads = heads.to(lm.device) if heads is not None else None
+        self.prompts = PromptBuilder(get_renderer(config.renderer), lm.count_tokens, config.max_state_tokens)
+
+    @classmethod
+    def load(cls, path: str, *, k_max: int | None = None, device: str = "cpu", dtype: str = "float32") -> Policy:
+        """Load a checkpoint. `k_max`, when given, must be the one of the checkpoint's heads."""
+        config = read_itp_config(path)
+        if config.kind != "policy":
+            raise CheckpointError(f"{path} is a {config.kind} checkpoint: --policy needs a policy")
+        lm = TransformersLM.load(path, device=device, dtype=dtype)
+        heads = load_heads(path, lm.model.config.hidden_size, config.k_max if k_max is None else k_max)
+        return cls(lm, config, heads)
+
+    def save(self, path: Path, *, stage: str, parent: str, card: str = "") -> None:
+        """Write a checkpoint folder."""
+        config = replace(self.config, stage=stage, parent=parent, k_max=self.heads.k_max if self.heads else 0)
+        save_checkpoint(path, self.lm.model, self.lm.tokenizer, config, heads=self.heads, card=card)
+
+    def with_heads(self, k_max: int) -> Policy:
+        """The same policy with fresh heads; special tokens it lacks are added to its vocabulary."""
+        missing = [token for token in SPECIAL_TOKENS if token not in self.lm.tokenizer.get_vocab()]
+        if missing:
+            self.lm.tokenizer.add_special_tokens({"additional_special_tokens": missing})
+            self.lm.model.resize_token_embeddings(len(self.lm.tokenizer))
+        heads = PolicyHeads(self.lm.model.config.hidden_size, k_max)
+        return Policy(self.lm, replace(self.config, k_max=k_max), heads)
+
+    @torch.inference_mode()
+    def horizon_logits(self, states: Sequence[State]) -> tuple[torch.Tensor, list[int]]:
+        """K-head logits [B, K_max + 1] and the prompt tokens read for each state."""
+        heads = self._require_heads()
+        prompts = [self.lm.encode(self.prompts.control(state)) for state in states]
+        empty = [TokenTrie() for _ in prompts]
+        hidden_BD, _ = self._hidden(prompts, empty, [len(ids) - 1 for ids in prompts])
+        return heads(hidden_BD)[0], [len(ids) for ids in prompts]
+
+    def propose(self, states: Sequence[State], sampling: Sampling) -> list[Completion]:
+        """Generate one action text per state without foresight: the policy inside the imagination."""
+        return self.lm.generate([self.prompts.act(state) for state in states], sampling)
+
+    def generate_actions(
+        self, states: Sequence[State], foresights: Sequence[ImaginedTrajectory], sampling: Sampling
+    ) -> list[Completion]:
+        """Generate one action text per state, foresight in view."""
+        prompts = [self.prompts.act(state, foresight) for state, foresight in zip(states, foresights, strict=True)]
+        return self.lm.generate(prompts, sampling)
+
+    def score_actions(
+        self,
+        states: Sequence[State],
+        foresights: Sequence[ImaginedTrajectory],
+        candidates: Sequence[Sequence[str]],
+    ) -> list[Scores]:
+        """log π(a | s, τ̂) for every candidate action."""
+        prompts = [self.prompts.act(state, foresight) for state, foresight in zip(states, foresights, strict=True)]
+        return self.lm.score(prompts, candidates)
+
+    def forward(
+        self,
+        states: Sequence[State],
+        foresights: Sequence[ImaginedTrajectory],
+        candidates: Sequence[Sequence[str]],
+    ) -> PolicyOutput:
+        """Differentiable scores, horizon logits and values from one pass: the act prompt holds the control prompt."""
+        heads = self._require_heads()
+        prompts = [
+            self.lm.encode(self.prompts.act(state, foresight))
+            for state, foresight in zip(states, foresights, strict=True)
+        ]
+        control = [len(self.lm.encode(self.prompts.control(state))) - 1 for state in states]
+        tries = [TokenTrie.build([self.lm.encode_continuation(text) for text in texts]) for texts in candidates]
+        hidden_BD, logits_BTV = self._hidden(prompts, tries, control)
+        logprobs = [path_logprobs(logits_BTV[row], len(prompts[row]), tries[row]) for row in range(len(prompts))]
+        horizon_logits_BK, values_B = heads(hidden_BD)
+        return PolicyOutput(logprobs, horizon_logits_BK, values_B)
+
+    def _hidden(
+        self, prompts: Sequence[Sequence[int]], tries: Sequence[TokenTrie], positions: Sequence[int]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Last-layer hidden state at one position of each row [B, D], and all logits [B, T, V]."""
+        ids_BT, positions_BT, mask_B1TT = self.lm.tree_batch(prompts, tries)
+        output = self.lm.model(
+            input_ids=ids_BT,
+            position_ids=positions_BT,
+            attention_mask=mask_B1TT,
+            use_cache=False,
+            output_hidden_states=True,
+        )
+        hidden_BTD = output.hidden_states[-1]
+        rows = torch.arange(len(prompts), device=hidden_BTD.device)
+        return hidden_BTD[rows, torch.tensor(positions, device=hidden_BTD.device)], output.logits
+
+    def _require_heads(self) -> PolicyHeads:
+        if self.heads is None:
+            raise CheckpointError(
+                f"{self.lm.name} has no K-head: run `itp train warmup` first, or use --horizon fixed:K or random"
+            )
+        return self.heads

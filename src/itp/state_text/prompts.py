@@ -1,0 +1,72 @@
+"""The one prompt builder. The K-head, the value head, action scoring, generation and training all read its prompts.
+
+    world model:  <state> <ACT> action <END> <OBS>                     -> next observation
+    control:      <state> <CTRL>                                       -> p(K | s), V(s)
+    act:          <state> <CTRL> [<IMAGINE> â <END> <OBS> ŝ <END>]*K <ACT>  -> action
+
+An act prompt always starts with the control prompt of its state, so heads and action see the same text. When a prompt
+is too long the oldest steps go, never the task, `<CTRL>` or the cue at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from itp.lm.tokens import ACT, CTRL, END, IMAGINE, OBS, strip_special
+from itp.state_text.renderers import Renderer
+from itp.types import ImaginedTrajectory, State
+
+PROMPT_VERSION = "itp-prompt-v1"
+
+
+@dataclass(frozen=True)
+class PromptBuilder:
+    """Builds prompts for one renderer.
+
+    Args:
+        renderer: how the state is told.
+        count_tokens: the model's token counter; None when length is never a concern.
+        max_state_tokens: limit of the state part. Foresight and cue come on top of it.
+    """
+
+    renderer: Renderer
+    count_tokens: Callable[[str], int] | None = None
+    max_state_tokens: int = 1024
+
+    def state(self, state: State) -> str:
+        """The state part: as much of the latest history as fits into `max_state_tokens`."""
+        text = self.renderer.render(state)
+        if self.count_tokens is None or not self.renderer.droppable or not state.history:
+            return text
+        # A character is never more than a few tokens' worth shorter; the cheap test spares most calls a tokenisation.
+        if len(text) <= self.max_state_tokens or self.count_tokens(text) <= self.max_state_tokens:
+            return text
+        low, high = 0, len(state.history)
+        while low < high:
+            drop = (low + high) // 2
+            fits = self.count_tokens(self.renderer.render(state, drop)) <= self.max_state_tokens
+            low, high = (low, drop) if fits else (drop + 1, high)
+        return self.renderer.render(state, low)
+
+    def world_model(self, state: State, action: str) -> str:
+        """Prompt whose continuation is the next observation (Liu et al. 2026, eq. 1)."""
+        return f"{self.state(state)}{ACT}{strip_special(action)}{END}{OBS}"
+
+    def control(self, state: State) -> str:
+        """Prompt whose last token, `<CTRL>`, carries the heads' hidden state."""
+        return f"{self.state(state)}{CTRL}"
+
+    def act(self, state: State, foresight: ImaginedTrajectory | None = None) -> str:
+        """Prompt whose continuation is the action; the whole foresight is in it (Liu et al. 2026, eq. 3)."""
+        return self.control(state) + render_foresight(foresight) + ACT
+
+
+def render_foresight(foresight: ImaginedTrajectory | None) -> str:
+    """Every imagined pair, in order; empty for K = 0."""
+    if foresight is None:
+        return ""
+    return "".join(
+        f"{IMAGINE}{strip_special(step.action)}{END}{OBS}{strip_special(step.observation)}{END}"
+        for step in foresight.steps
+    )

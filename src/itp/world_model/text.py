@@ -1,0 +1,58 @@
+"""The textual world model: one step of p(s' | s, a) by a causal LM, always through the one prompt of `PromptBuilder`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from itp.errors import CheckpointError
+from itp.lm.base import LanguageModel, Sampling
+from itp.lm.transformers import TransformersLM
+from itp.policy.checkpoint import read_itp_config
+from itp.state_text.prompts import PromptBuilder
+from itp.state_text.renderers import get_renderer
+from itp.types import State, Usage
+from itp.world_model.base import Prediction
+
+
+class TextWorldModel:
+    """A language model read as a world model.
+
+    Args:
+        lm: any `LanguageModel`.
+        prompts: the prompt builder it was trained with.
+        sampling: greedy by default; `max_new_tokens` bounds one imagined observation.
+    """
+
+    def __init__(self, lm: LanguageModel, prompts: PromptBuilder, sampling: Sampling | None = None) -> None:
+        self.lm = lm
+        self.name = lm.name
+        self.prompts = prompts
+        self.sampling = sampling or Sampling(max_new_tokens=192)
+
+    @classmethod
+    def load(
+        cls, path: str, *, device: str = "cpu", dtype: str = "float32", max_new_tokens: int = 192
+    ) -> TextWorldModel:
+        """Load a checkpoint written by `itp train world-model`, or any causal LM folder."""
+        config = read_itp_config(path)
+        if config.kind != "world_model" and config.stage != "pretrained":
+            raise CheckpointError(f"{path} is a {config.kind} checkpoint: --world-model needs a world model")
+        lm = TransformersLM.load(path, device=device, dtype=dtype)
+        prompts = PromptBuilder(get_renderer(config.renderer), lm.count_tokens, config.max_state_tokens)
+        return cls(lm, prompts, Sampling(max_new_tokens=max_new_tokens))
+
+    def predict(self, states: Sequence[State], actions: Sequence[str]) -> list[Prediction]:
+        """See `WorldModel.predict`."""
+        start = time.perf_counter()
+        prompts = [self.prompts.world_model(state, action) for state, action in zip(states, actions, strict=True)]
+        completions = self.lm.generate(prompts, self.sampling)
+        seconds = (time.perf_counter() - start) / max(len(prompts), 1)
+        return [
+            Prediction(
+                observation=c.text,
+                logprob=c.logprob / max(c.completion_tokens, 1),
+                usage=Usage(c.prompt_tokens, c.completion_tokens, 1, seconds),
+            )
+            for c in completions
+        ]
