@@ -1,0 +1,163 @@
+"""The `itp` command: finds the module of a command, reads its flags, runs it and turns errors into one line.
+
+Every command is a module with a `Config` dataclass and `run(config)`; only the chosen module is imported, so that
+`itp --help` needs neither torch nor an environment. Exit codes: 0 done, 1 a bug (with its traceback), 2 something the
+user can mend, 130 interrupted, 141 the reader of our output went away.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shlex
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from itp import __version__
+from itp.cli.flags import closest, parse_config
+from itp.errors import ConfigError, ItpError
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command: the words that name it, the module that runs it, one line of help."""
+
+    words: tuple[str, ...]
+    module: str
+    help: str
+    resumes: bool = True
+    """The same command, given again, goes on where it was interrupted."""
+
+    @property
+    def name(self) -> str:
+        """The words as typed after `itp`."""
+        return " ".join(self.words)
+
+
+COMMANDS = (
+    Command(("demo",), "itp.cli.demo", "Watch one agent think ahead, from nothing to a finished task", resumes=False),
+    Command(("eval",), "itp.cli.eval", "Play a split with one planner: traces, results.json and a table"),
+    Command(("show",), "itp.cli.show", "Print an episode or one decision of a run in full", resumes=False),
+    Command(("collect",), "itp.data.collect", "Record expert or policy episodes as training data"),
+    Command(("train", "world-model"), "itp.training.world_model", "Train the world model on recorded steps (eq. 1)"),
+    Command(("train", "policy"), "itp.training.policy_sft", "Train the policy by behaviour cloning"),
+    Command(("label",), "itp.training.pseudo_label", "Label each expert step with its best horizon K (eq. 5)"),
+    Command(("train", "warmup"), "itp.training.warmup", "Warm up the policy and its K-head on the labels (eq. 6)"),
+    Command(("train", "a2c"), "itp.training.a2c", "Tune policy and K-head online with A2C (eqs. 7-8)"),
+    Command(("world-model", "eval"), "itp.world_model.fidelity", "Measure how true the world model's words are"),
+)
+
+EXTRAS = {
+    "train": ("torch", "transformers", "trl", "accelerate", "datasets", "safetensors", "tokenizers", "tensorboard"),
+    "alfworld": ("textworld", "alfworld"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code. Exceptions that are bugs pass through with their traceback."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _dispatch(words)
+        sys.stdout.flush()
+    except ItpError as error:
+        return _fail(str(error))
+    except ModuleNotFoundError as error:
+        extra = next((name for name, roots in EXTRAS.items() if (error.name or "").split(".")[0] in roots), None)
+        if extra is None:
+            raise
+        return _fail(f"this command needs {error.name}: pip install 'imagine-then-plan[{extra}]'")
+    except KeyboardInterrupt:
+        command = _find(words)
+        again = f"; to resume, run again: {shlex.join(['itp', *words])}" if command and command.resumes else ""
+        print(f"itp: interrupted{again}", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The interpreter flushes stdout once more on its way out; give it somewhere to write.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return EXIT_BROKEN_PIPE
+    return code
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words:
+        print(help_text(), file=sys.stderr)
+        return EXIT_USER_ERROR
+    if words[0] in ("-h", "--help"):
+        print(help_text())
+        return 0
+    if words[0] == "--version":
+        print(f"itp {__version__}")
+        return 0
+    command = _find(words)
+    if command is None:
+        return _without_command(words)
+    with warnings.catch_warnings():
+        _quiet_libraries()
+        module = importlib.import_module(command.module)
+        try:
+            config = parse_config(module.Config, words[len(command.words) :], prog=f"itp {command.name}")
+        except SystemExit:
+            return 0
+        module.run(config)
+    return 0
+
+
+def _find(words: Sequence[str]) -> Command | None:
+    return next((command for command in COMMANDS if tuple(words[: len(command.words)]) == command.words), None)
+
+
+def _without_command(words: Sequence[str]) -> int:
+    """`itp train` and `itp train --help` list that group; anything else is a mistake to point out."""
+    group = [command for command in COMMANDS if len(command.words) > 1 and command.words[0] == words[0]]
+    if group and (len(words) == 1 or words[1] in ("-h", "--help")):
+        print(help_text(group), file=sys.stdout if len(words) > 1 else sys.stderr)
+        return 0 if len(words) > 1 else EXIT_USER_ERROR
+    if words[0].startswith("-"):
+        kind, tried, known = "flag", words[0], ["--help", "--version"]
+    else:
+        names = [word for word in words[:2] if not word.startswith("-")]
+        kind, tried, known = "command", " ".join(names), [command.name for command in group or COMMANDS]
+    near = closest(tried, known) or closest(words[0], known)
+    call = "itp " + near if near else "itp --help"
+    raise ConfigError(f"unknown {kind} {tried}: {'did you mean' if near else 'see'} `{call}`{'?' if near else ''}")
+
+
+def help_text(commands: Sequence[Command] = COMMANDS) -> str:
+    """The overview printed by `itp --help`: one line for each command."""
+    width = max(len(command.name) for command in commands)
+    lines = [f"  {command.name:<{width}}  {command.help}" for command in commands]
+    return "\n".join(
+        [
+            "usage: itp COMMAND [--flag VALUE ...] [--config FILE.yaml]",
+            "",
+            "Imagine-then-Plan: language agents that look before they leap.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "`itp COMMAND --help` lists a command's flags; a YAML file given by --config sets defaults for them.",
+            "`itp --version` prints the version.",
+        ]
+    )
+
+
+def _fail(message: str) -> int:
+    print(f"itp: error: {' '.join(message.split())}", file=sys.stderr)
+    return EXIT_USER_ERROR
+
+
+def _quiet_libraries() -> None:
+    """Keep third-party notices out of our output, unless the user asked for them through the usual variables."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    if not sys.warnoptions:
+        for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
+            warnings.simplefilter("ignore", category)
