@@ -1,0 +1,117 @@
+"""What the supervised stages share: reading trajectories and finding (or making) the model to start from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from itp.errors import ConfigError, DataError
+from itp.training.sft import Optimisation
+
+if TYPE_CHECKING:
+    from itp.policy.checkpoint import ItpConfig
+    from itp.types import Trajectory
+
+
+@dataclass
+class SftConfig:
+    """Options common to the supervised stages."""
+
+    out: Path
+    """Run folder; the trained checkpoint is OUT/model."""
+    data: tuple[Path, ...]
+    """Folders or JSONL files written by `itp collect`."""
+    base: str = "scratch:small"
+    """Model to start from: a folder or Hugging Face id, or scratch:tiny|small|base for a new one."""
+    vocab_size: int = 2048
+    """Tokenizer size of a new model."""
+    max_state_tokens: int = 1024
+    """Limit of the state part of a prompt; the oldest history is dropped beyond it."""
+    held_out: float = 0.05
+    """Share of the tasks held out for evaluation."""
+    optim: Optimisation = field(default_factory=Optimisation)
+    """Optimiser settings."""
+
+
+def read_trajectories(paths: Sequence[Path]) -> list[Trajectory]:
+    """Read every trajectory under the given folders or files. Raises DataError when there is none."""
+    from itp.trace.store import TraceStore
+
+    files: list[Path] = []
+    for path in paths:
+        found = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+        if not found or not all(file.is_file() for file in found):
+            raise DataError(f"--data {path} holds no trajectories: give a folder written by `itp collect`")
+        files += found
+    return [trajectory for file in files for trajectory in TraceStore(file).read()]
+
+
+def split_tasks(
+    trajectories: Sequence[Trajectory], held_out: float, seed: int
+) -> tuple[list[Trajectory], list[Trajectory]]:
+    """Split by task, so that no task is on both sides even when it was played several times."""
+    from itp.training.sft import split_by_episode
+
+    tasks = sorted({trajectory.task.task_id for trajectory in trajectories})
+    train, _ = split_by_episode(tasks, held_out, seed)
+    kept = set(train)
+    return (
+        [t for t in trajectories if t.task.task_id in kept],
+        [t for t in trajectories if t.task.task_id not in kept],
+    )
+
+
+def train_stage(
+    config: SftConfig,
+    itp_config: ItpConfig,
+    make_rows: Callable[..., Iterable[object]],
+    *,
+    title: str,
+) -> dict[str, float]:
+    """Train one checkpoint on rows made from trajectories, and write it to OUT/model."""
+    import torch
+
+    from itp.policy.checkpoint import save_checkpoint
+    from itp.state_text.prompts import PromptBuilder
+    from itp.state_text.renderers import get_renderer
+    from itp.training.sft import fit
+
+    torch.manual_seed(config.optim.seed)
+    train, held_out = split_tasks(read_trajectories(config.data), config.held_out, config.optim.seed)
+    plain = PromptBuilder(get_renderer(itp_config.renderer))
+    model, tokenizer = _base_model(config, lambda: _texts(train, plain, make_rows))
+
+    def encode(text: str) -> list[int]:
+        return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    prompts = PromptBuilder(plain.renderer, lambda text: len(encode(text)), config.max_state_tokens)
+    rows, eval_rows = list(make_rows(train, encode, prompts)), list(make_rows(held_out, encode, prompts))
+    tokens = sum(len(row.input_ids) for row in rows)
+    labels = sum(label >= 0 for row in rows for label in row.labels)
+    print(f"{title}: {len(rows)} rows, {tokens:,} tokens, {labels:,} with loss; {model.num_parameters():,} parameters")
+    metrics = fit(model, tokenizer, rows, eval_rows, out=config.out, settings=config.optim, title=title)
+    metrics |= {"rows": len(rows), "tokens": tokens, "parameters": model.num_parameters()}
+    card = "\n".join(f"- {key}: {value:.6g}" for key, value in metrics.items())
+    save_checkpoint(config.out / "model", model, tokenizer, itp_config, card=card)
+    return metrics
+
+
+def _base_model(config: SftConfig, texts: Callable[[], Iterable[str]]) -> tuple:
+    from itp.lm.transformers import load_pretrained
+    from itp.training.scratch import SIZES, fresh_model, train_tokenizer
+
+    kind, _, size = config.base.partition(":")
+    if kind != "scratch":
+        return load_pretrained(config.base)
+    if size not in SIZES:
+        raise ConfigError(f"--base {config.base} is unknown: choose scratch:{'|'.join(SIZES)}, a folder or a model id")
+    tokenizer = train_tokenizer(texts(), vocab_size=config.vocab_size)
+    return fresh_model(tokenizer, size), tokenizer
+
+
+def _texts(trajectories: Sequence[Trajectory], prompts: object, make_rows: Callable[..., Iterable]) -> Iterable[str]:
+    """The very texts the model will read: rows built with an encoder that keeps characters."""
+    for row in make_rows(trajectories, lambda text: [text], prompts):
+        yield "".join(row.input_ids)
