@@ -1,0 +1,104 @@
+"""Environments by name: `make_env("alfworld", split="train")`.
+
+Built in are "alfworld" and "household". Other packages add theirs with an entry point in the group "itp.envs" that
+names a factory, and "package.module:factory" names one directly. A factory is called with the keyword arguments
+`split`, `engine`, `data`, `max_steps` and the caller's further options, and returns a `TextEnv`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from itp.envs.base import TextEnv
+from itp.errors import ConfigError
+
+ENTRY_POINT_GROUP = "itp.envs"
+ENGINES = ("fast", "textworld")
+
+EnvFactory = Callable[..., TextEnv]
+
+
+def make_env(
+    name: str,
+    *,
+    split: str = "train",
+    engine: str = "fast",
+    data: str | Path | None = None,
+    max_steps: int = 50,
+    **options: Any,
+) -> TextEnv:
+    """Create a text environment.
+
+    Args:
+        name: "alfworld", "household", the name of a plugin, or "module:factory".
+        split: which tasks; the names depend on the environment.
+        engine: "fast" (ours) or "textworld" (the official engine; needs the `alfworld` extra).
+        data: folder of the environment's data; None means its default.
+        max_steps: steps before an episode is truncated.
+        options: passed on to the environment.
+
+    Raises:
+        ConfigError: unknown name, split, engine or option.
+        DataError: the environment's data is missing.
+    """
+    return _factory(name)(split=split, engine=engine, data=data, max_steps=max_steps, **options)
+
+
+def env_names() -> list[str]:
+    """Names that `make_env` knows: built-ins and installed plugins."""
+    return sorted({*_BUILT_IN, *_plugins()})
+
+
+def _plugins() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def _factory(name: str) -> EnvFactory:
+    if name in _BUILT_IN:
+        return _BUILT_IN[name]
+    if plugin := _plugins().get(name):
+        return plugin.load()
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        raise ConfigError(f"environment {name!r} is unknown; allowed are {', '.join(env_names())} and MODULE:FACTORY")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"environment {name!r} cannot be loaded ({error}); expected MODULE:FACTORY") from error
+
+
+def _check_engine(engine: str) -> None:
+    if engine not in ENGINES:
+        raise ConfigError(f"engine {engine!r} is unknown; allowed are {', '.join(ENGINES)}")
+
+
+def _alfworld(*, split: str, engine: str, data: str | Path | None, max_steps: int, **options: Any) -> TextEnv:
+    _check_engine(engine)
+    if unknown := set(options) - {"cache_size"}:
+        raise ConfigError(f"options {sorted(unknown)} are unknown; alfworld takes cache_size")
+    from itp.envs.alfworld.data import find_games
+
+    games = find_games(data, split)
+    if engine == "textworld":
+        from itp.envs.alfworld.official import OfficialEnv
+
+        return OfficialEnv(games, max_steps=max_steps, **options)
+    from itp.envs.alfworld.env import AlfworldEnv
+
+    return AlfworldEnv(games, max_steps=max_steps, **options)
+
+
+def _household(*, split: str, engine: str, data: str | Path | None, max_steps: int, **options: Any) -> TextEnv:
+    _check_engine(engine)
+    if data is not None:
+        raise ConfigError(f"data={str(data)!r}: household games are generated and read no data; leave it away")
+    from itp.envs.household import make_household_env
+
+    return make_household_env(split=split, engine=engine, max_steps=max_steps, **options)
+
+
+_BUILT_IN: dict[str, EnvFactory] = {"alfworld": _alfworld, "household": _household}
