@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ def fit(
     """
     from datasets import Dataset
     from transformers.trainer_utils import get_last_checkpoint
-    from trl import SFTTrainer
+    from trl import SFTConfig, SFTTrainer
 
     if not rows:
         raise ConfigError("no training rows: the trajectories hold no labelled step; collect more with `itp collect`")
@@ -93,7 +94,7 @@ def fit(
 
     trainer = SFTTrainer(
         model=model,
-        args=_arguments(out, settings, longest),
+        args=SFTConfig(**trainer_options(out, settings), gradient_checkpointing=False, max_length=longest),
         train_dataset=dataset(rows),
         eval_dataset=dataset(eval_rows) if eval_rows else None,
         processing_class=tokenizer,
@@ -108,38 +109,35 @@ def fit(
     return metrics
 
 
-def _arguments(out: Path, settings: Optimisation, longest: int) -> Any:
+def trainer_options(out: Path, settings: Optimisation) -> dict[str, Any]:
+    """Keyword arguments that every Trainer of this project shares."""
     import torch
-    from trl import SFTConfig
 
     cpu = not torch.cuda.is_available()
     if settings.batch_size % settings.accumulation:
         raise ConfigError(
             f"--batch-size {settings.batch_size} is no multiple of --accumulation {settings.accumulation}: change either"
         )
-    return SFTConfig(
-        output_dir=str(out / "checkpoints"),
-        num_train_epochs=settings.epochs,
-        per_device_train_batch_size=settings.batch_size // settings.accumulation,
-        gradient_accumulation_steps=settings.accumulation,
-        per_device_eval_batch_size=settings.batch_size,
-        learning_rate=settings.lr,
-        lr_scheduler_type="cosine",
-        warmup_steps=settings.warmup_ratio,
-        weight_decay=settings.weight_decay,
-        max_grad_norm=settings.grad_clip,
-        bf16=settings.bf16,
-        use_cpu=cpu,
-        train_sampling_strategy="group_by_length",
-        save_steps=settings.save_steps,
-        save_total_limit=1,
-        logging_steps=settings.log_steps,
-        logging_dir=str(out / "tensorboard"),
-        report_to=["tensorboard"],
-        disable_tqdm=True,
-        dataloader_pin_memory=not cpu,
-        gradient_checkpointing=False,
-        max_length=longest,
-        seed=settings.seed,
-        dataset_num_proc=None,
-    )
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "tensorboard")
+    return {
+        "output_dir": str(out / "checkpoints"),
+        "num_train_epochs": settings.epochs,
+        "per_device_train_batch_size": settings.batch_size // settings.accumulation,
+        "gradient_accumulation_steps": settings.accumulation,
+        "per_device_eval_batch_size": settings.batch_size,
+        "learning_rate": settings.lr,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": settings.warmup_ratio,
+        "weight_decay": settings.weight_decay,
+        "max_grad_norm": settings.grad_clip,
+        "bf16": settings.bf16,
+        "use_cpu": cpu,
+        "train_sampling_strategy": "group_by_length",
+        "save_steps": settings.save_steps,
+        "save_total_limit": 1,
+        "logging_steps": settings.log_steps,
+        "report_to": ["tensorboard"],
+        "disable_tqdm": True,
+        "dataloader_pin_memory": not cpu,
+        "seed": settings.seed,
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,10 @@ from itp.training.sft import Optimisation
 
 if TYPE_CHECKING:
     from itp.policy.checkpoint import ItpConfig
+    from itp.run_folder import RunFolder
     from itp.types import Trajectory
+
+RESULT_FILE = "training.json"
 
 
 @dataclass
@@ -115,3 +119,14 @@ def _texts(trajectories: Sequence[Trajectory], prompts: object, make_rows: Calla
     """The very texts the model will read: rows built with an encoder that keeps characters."""
     for row in make_rows(trajectories, lambda text: [text], prompts):
         yield "".join(row.input_ids)
+
+def finish(folder: RunFolder, metrics: dict[str, float] | None = None) -> bool:
+    """Close a stage by writing its metrics, or (without metrics) tell whether it was closed before."""
+    file = folder / RESULT_FILE
+    if metrics is not None:
+        folder.write_json(RESULT_FILE, {"metrics": metrics, "versions": folder.versions})
+    elif not file.is_file():
+        return False
+    shown = "  ".join(f"{key} {value:.4g}" for key, value in json.loads(file.read_text())["metrics"].items())
+    print(f"{folder.path}: done. {shown}", flush=True)
+    return True
