@@ -1,8 +1,8 @@
 """The one prompt builder. The K-head, the value head, action scoring, generation and training all read its prompts.
 
-    world model:  <state> <ACT> action <END> <OBS>                     -> next observation
-    control:      <state> <CTRL>                                       -> p(K | s), V(s)
+    control:      <state> <CTRL>                                            -> p(K | s), V(s)
     act:          <state> <CTRL> [<IMAGINE> â <END> <OBS> ŝ <END>]*K <ACT>  -> action
+    world model:  <state> <CTRL> <ACT> action <END> <OBS>                   -> next observation
 
 An act prompt always starts with the control prompt of its state, so heads and action see the same text. When a prompt
 is too long the oldest steps go, never the task, `<CTRL>` or the cue at the end.
@@ -51,7 +51,7 @@ class PromptBuilder:
 
     def world_model(self, state: State, action: str) -> str:
         """Prompt whose continuation is the next observation (Liu et al. 2026, eq. 1)."""
-        return f"{self.state(state)}{ACT}{strip_special(action)}{END}{OBS}"
+        return f"{self.act(state)}{strip_special(action)}{END}{OBS}"
 
     def control(self, state: State) -> str:
         """Prompt whose last token, `<CTRL>`, carries the heads' hidden state."""

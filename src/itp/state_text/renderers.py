@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from itp.errors import ConfigError
-from itp.lm.tokens import ACT, END, OBS, TASK, strip_special
+from itp.lm.tokens import ACT, CTRL, END, OBS, TASK, strip_special
 from itp.state_text.memory import render_memory
 from itp.types import State
 
@@ -40,8 +40,8 @@ class HistoryRenderer:
 
 
 def render_step(action: str, observation: str) -> str:
-    """One (action, observation) pair inside a history."""
-    return f"{ACT}{strip_special(action)}{END}{OBS}{strip_special(observation)}{END}"
+    """One (action, observation) pair inside a history: the act prompt of its time, without foresight, and what followed."""
+    return f"{CTRL}{ACT}{strip_special(action)}{END}{OBS}{strip_special(observation)}{END}"
 
 
 class MemoryRenderer:

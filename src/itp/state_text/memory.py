@@ -1,0 +1,83 @@
+"""`memory-v1`: a household game as its player remembers it, in about a hundred tokens.
+
+The task, what is in hand, where the player stands, target objects seen and delivered, where they must go, the first
+unvisited receptacle of every type, and the last step. All of it is computed from text the player has seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from itp.envs.alfworld.belief import Belief
+from itp.envs.alfworld.commonsense import DEVICE, QUALITY, type_of
+from itp.lm.tokens import ACT, END, OBS, TASK, strip_special
+from itp.types import State
+
+MAX_NAMES = 4
+"""Names listed in one field; more would cost tokens and change no decision."""
+
+_DEVICE_FOR = {quality: DEVICE[verb] for verb, quality in QUALITY.items() if verb in DEVICE}
+
+
+def render_memory(state: State) -> str:
+    """The memory text of a state. Works on any text; outside household games most fields are empty."""
+    belief = Belief.of(state)
+    fields = [
+        ("hold", _held(belief)),
+        ("at", _place(belief)),
+        ("seen", _pairs(_open_targets(belief))),
+        ("done", _pairs(belief.placed())),
+        ("to", _destination(belief)),
+        ("with", _listed(belief.of_type(_DEVICE_FOR.get(belief.goal.quality, "")))),
+        ("new", ", ".join(_first_unvisited(belief))),
+    ]
+    memory = "; ".join(f"{name} {text}" for name, text in fields if text)
+    last = ""
+    if state.history:
+        action, observation = state.history[-1]
+        last = f"{ACT}{strip_special(action)}{END}{OBS}{strip_special(observation)}"
+    return f"{TASK}{strip_special(state.task)}{OBS}{strip_special(memory)}{last}{END}"
+
+
+def _held(belief: Belief) -> str:
+    if belief.holding is None:
+        return "nothing"
+    qualities = sorted(belief.properties.get(belief.holding, ()))
+    target = " target" if type_of(belief.holding) == belief.goal.target else ""
+    return " ".join([belief.holding, *qualities]) + target
+
+
+def _place(belief: Belief) -> str:
+    if belief.location is None:
+        return "start"
+    here = [belief.location, *(r for r in belief.receptacles if r != belief.location and belief.here(r))]
+    doors = {True: " open", False: " closed", None: ""}
+    return ", ".join(name + doors[belief.doors.get(name)] for name in here[:MAX_NAMES])
+
+
+def _open_targets(belief: Belief) -> list[tuple[str, str]]:
+    delivered = set(belief.placed())
+    return [pair for pair in belief.find(belief.goal.target) if pair not in delivered]
+
+
+def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
+    return ", ".join([f"{name} in {receptacle}" for name, receptacle in pairs][:MAX_NAMES])
+
+
+def _destination(belief: Belief) -> str:
+    kind = belief.goal.destination
+    if belief.goal.family == "look":
+        return _pairs(belief.find(kind))
+    names = belief.of_type(kind)
+    return _listed(sorted(names, key=lambda name: not belief.here(name)))
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(list(names)[:MAX_NAMES])
+
+
+def _first_unvisited(belief: Belief) -> list[str]:
+    """The lowest-numbered receptacle of each type whose contents were never seen, in the order of the room's list."""
+    kinds = dict.fromkeys(type_of(name) for name in belief.receptacles)
+    candidates = ([name for name in belief.of_type(kind) if name not in belief.visited] for kind in kinds)
+    return [names[0] for names in candidates if names]
