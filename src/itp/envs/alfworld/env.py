@@ -140,8 +140,11 @@ class AlfworldEnv(TextEnv):
         engine = self._engines.pop(source.task_id, None) or self._make_engine(source)
         self._engines[source.task_id] = engine
         if len(self._engines) > self._cache_size:
-            self._engines.popitem(last=False)
+            self._drop_engine(self._engines.popitem(last=False)[1])
         return engine
+
+    def _drop_engine(self, engine: Engine) -> None:
+        """Called with an engine that leaves the cache; the official one holds memory that Python does not free."""
 
     def _make_engine(self, source: GameSource) -> Engine:
         return FastGame(source.load())
