@@ -9,28 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from itp.envs.alfworld.commonsense import DEVICE as DEVICE_OF
-from itp.envs.alfworld.commonsense import (
-    KNIVES,
-    LAMPS,
-    OPENABLE,
-    QUALITY,
-    SLICEABLE,
-    TREATABLE,
-    VESSELS,
-    accepts,
-    type_of,
-)
-from itp.envs.alfworld.observations import (
-    NOTHING_HAPPENS,
-    Action,
-    Event,
-    Goal,
-    View,
-    parse_action,
-    parse_goal,
-    parse_observation,
-)
+from itp.envs.alfworld.commonsense import OPENABLE, QUALITY, game_order, number_of, type_of
+from itp.envs.alfworld.memory_model import predict_observation
+from itp.envs.alfworld.observations import Action, Event, Goal, View, parse_action, parse_goal, parse_observation
 from itp.types import State
 
 __all__ = ["Belief", "Goal", "parse_goal", "predict_observation"]
@@ -123,6 +104,10 @@ class Belief:
         door = self.doors.get(receptacle)
         return door if door is not None else receptacle in self.visited or type_of(receptacle) not in OPENABLE
 
+    def located_here(self, obj: str) -> bool:
+        """Whether `obj` is remembered in a receptacle at this place, seen or not behind a door."""
+        return any(obj in items and self.here(receptacle) for receptacle, items in self.contents.items())
+
     def find(self, object_type: str) -> list[tuple[str, str]]:
         """(object, receptacle) pairs for every remembered object of a type, in the order of the receptacles."""
         prefix = object_type + " "
@@ -136,7 +121,7 @@ class Belief:
     def of_type(self, receptacle_type: str) -> list[str]:
         """Receptacles of a type, lowest number first."""
         names = [name for name in self.receptacles if type_of(name) == receptacle_type]
-        return sorted(names, key=_number)
+        return sorted(names, key=number_of)
 
     def has_quality(self, obj: str) -> bool:
         """Whether `obj` is known to have the property the goal asks for (always true when it asks for none)."""
@@ -161,7 +146,7 @@ class Belief:
         event = parse_observation(observation)
         self.steps += 1
         if event.kind == "refused":
-            self._note_refusal(action)
+            self.refuse(action)
             return
         if event.kind == "unknown":
             return
@@ -185,14 +170,30 @@ class Belief:
         elif event.kind == "facing":
             self._stand_beside(event.names)
 
-    def _note_refusal(self, action: str) -> None:
+    def refuse(self, action: str) -> None:
+        """Note that `action` was answered with "Nothing happens." (or is known to be inadmissible)."""
         command = parse_action(action)
         if command.verb == "go":
             # The game leaves out "go to X" only for what is already here: a refusal tells that X shares this place.
             if command.receptacle in self.receptacles:
                 self.places[command.receptacle] = self.place
-        elif predict_observation(self, action) != NOTHING_HAPPENS:
+        elif self._expected(command):
             self.refused.add(action.strip())
+
+    def _expected(self, command: Action) -> bool:
+        """Whether place, hand and doors spoke for a command, so that its refusal is news and not a plain blunder."""
+        verb, obj, receptacle = command.verb, command.obj, command.receptacle
+        if verb == "take":
+            return self.holding is None and self.reachable(receptacle) and obj in self.contents.get(receptacle, ())
+        if verb == "put":
+            return self.holding == obj and self.reachable(receptacle)
+        if verb in QUALITY:
+            return self.holding == obj and self.here(receptacle)
+        if verb in ("open", "close"):
+            return self.here(receptacle) and self.doors.get(receptacle) is not (verb == "open")
+        if verb == "use":
+            return self.located_here(obj)
+        return verb == "examine" and (self.here(obj) or obj == self.holding)
 
     def _arrive(self, command: Action, event: Event) -> None:
         target = event.view.receptacle if event.view else command.receptacle
@@ -236,7 +237,7 @@ class Belief:
         self.holding = None
         self.removed.discard((obj, receptacle))
         if receptacle in self.receptacles and obj not in items:
-            self.contents[receptacle] = tuple(sorted((*items, obj), key=_game_order))
+            self.contents[receptacle] = tuple(sorted((*items, obj), key=game_order))
 
     def _treat(self, event: Event) -> None:
         if event.kind == "heat":
@@ -250,152 +251,3 @@ class Belief:
 
     def _drop_property(self, obj: str, quality: str) -> None:
         self.properties[obj] = self.properties.get(obj, frozenset()) - {quality}
-
-
-def _number(name: str) -> int:
-    tail = name.rpartition(" ")[2]
-    return int(tail) if tail.isdigit() else 0
-
-
-def _game_order(name: str) -> tuple[str, int]:
-    """Key of the game's lists: by type, and within a type the highest number first."""
-    return type_of(name), -_number(name)
-
-
-# ---- the rule-based memory world model -----------------------------------------------------------------------------
-
-
-def predict_observation(belief: Belief, action: str) -> str:
-    """The next observation as far as memory and common sense tell, in the game's exact words.
-
-    A memory world model without learning, and the baseline beside which learned ones are judged. It is exact where the
-    belief determines the answer; for what was never seen it gives the commonest answer (a closed door, an empty surface,
-    an arbitrary location number). An action that the belief rules out yields "Nothing happens."
-    """
-    command = parse_action(action)
-    if action.strip() in belief.refused:
-        return NOTHING_HAPPENS
-    rule = _RULES.get(command.verb)
-    return (rule(belief, command) if rule else None) or NOTHING_HAPPENS
-
-
-def _listing(names: Iterable[str]) -> str:
-    items = [f"a {name}" for name in names]
-    if not items:
-        return "nothing"
-    return ", ".join([*items[:-1], f"and {items[-1]}"]) if len(items) > 1 else items[0]
-
-
-def _describe(belief: Belief, receptacle: str) -> str:
-    door = belief.doors.get(receptacle)
-    if door is None and receptacle not in belief.visited and type_of(receptacle) in OPENABLE:
-        door = False
-    if door is False:
-        return f"The {receptacle} is closed."
-    items = _listing(belief.contents.get(receptacle, ()))
-    return f"The {receptacle} is open. In it, you see {items}." if door else f"On the {receptacle}, you see {items}."
-
-
-def _predict_go(belief: Belief, command: Action) -> str | None:
-    target = command.receptacle
-    if target not in belief.receptacles or belief.here(target):
-        return None
-    return f"You arrive at {belief.places.get(target, 'loc 1')}. {_describe(belief, target)}"
-
-
-def _predict_door(belief: Belief, command: Action) -> str | None:
-    name = command.receptacle
-    door = belief.doors.get(name)
-    if door is None and name not in belief.visited and type_of(name) in OPENABLE:
-        door = False
-    if not belief.here(name) or door is None or door is (command.verb == "open"):
-        return None
-    if command.verb == "close":
-        return f"You close the {name}."
-    return f"You open the {name}. The {name} is open. In it, you see {_listing(belief.contents.get(name, ()))}."
-
-
-def _predict_take(belief: Belief, command: Action) -> str | None:
-    possible = belief.holding is None and belief.reachable(command.receptacle)
-    if not possible or command.obj not in belief.contents.get(command.receptacle, ()):
-        return None
-    return f"You pick up the {command.obj} from the {command.receptacle}."
-
-
-def _predict_put(belief: Belief, command: Action) -> str | None:
-    possible = belief.holding == command.obj and belief.reachable(command.receptacle)
-    if not possible or not accepts(command.receptacle, command.obj):
-        return None
-    return f"You put the {command.obj} in/on the {command.receptacle}."
-
-
-def _predict_treat(belief: Belief, command: Action) -> str | None:
-    fits = type_of(command.receptacle) == DEVICE_OF[command.verb] and type_of(command.obj) in TREATABLE[command.verb]
-    if not fits or belief.holding != command.obj or not belief.here(command.receptacle):
-        return None
-    return f"You {command.verb} the {command.obj} using the {command.receptacle}."
-
-
-def _located_here(belief: Belief, obj: str) -> bool:
-    return any(obj in items and belief.here(receptacle) for receptacle, items in belief.contents.items())
-
-
-def _predict_use(belief: Belief, command: Action) -> str | None:
-    if type_of(command.obj) not in LAMPS or not _located_here(belief, command.obj):
-        return None
-    return f"You turn on the {command.obj}."
-
-
-def _predict_slice(belief: Belief, command: Action) -> str | None:
-    knife = command.receptacle
-    fits = type_of(command.obj) in SLICEABLE and type_of(knife) in KNIVES and belief.holding == knife
-    return f"You sliced the {command.obj} with the {knife}." if fits and _located_here(belief, command.obj) else None
-
-
-def _predict_examine(belief: Belief, command: Action) -> str | None:
-    name = command.obj
-    if name in belief.receptacles:
-        return _describe(belief, name) if belief.here(name) else None
-    if name != belief.holding:
-        return None
-    if type_of(name) in VESSELS:
-        return f"This is a normal {name}. In it, you see nothing."
-    known = belief.properties.get(name, frozenset())
-    words = ["hot"] if "hot" in known else ["cool"] if "cool" in known else []
-    if "clean" in known:
-        words = [*words, "and", "clean"] if words else ["clean"]
-    if "sliced" in known:
-        words.append("sliced")
-    if not words:
-        return f"There's nothing special about {name}."
-    return f"This is a {'cold' if words == ['cool'] else ' '.join(words)} {name}."
-
-
-def _predict_inventory(belief: Belief, command: Action) -> str:
-    return f"You are carrying: a {belief.holding}." if belief.holding else "You are not carrying anything."
-
-
-def _predict_look(belief: Belief, command: Action) -> str:
-    around = [name for name in belief.receptacles if belief.here(name)]
-    if not around:
-        return "You are in the middle of a room. Looking quickly around you, you see nothing."
-    lying = {obj for obj, source in belief.removed if source in around and _located_here(belief, obj)}
-    facing = ", ".join([*around[:-1], f"and {around[-1]}"]) if len(around) > 1 else around[0]
-    return f"You are facing the {facing}. Next to it, you see {_listing(sorted(lying, key=_game_order))}."
-
-
-_RULES = {
-    "go": _predict_go,
-    "open": _predict_door,
-    "close": _predict_door,
-    "take": _predict_take,
-    "put": _predict_put,
-    "clean": _predict_treat,
-    "heat": _predict_treat,
-    "cool": _predict_treat,
-    "use": _predict_use,
-    "slice": _predict_slice,
-    "examine": _predict_examine,
-    "inventory": _predict_inventory,
-    "look": _predict_look,
-}

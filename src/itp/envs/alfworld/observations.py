@@ -1,7 +1,7 @@
 """Reading ALFWorld texts: goals, action strings and observations become small frozen records.
 
-First link of the belief: `belief.py` applies these records to what the player remembers. Everything here is a cached pure
-function of one string, and never raises: imagined or foreign text yields a record of kind "unknown".
+First link of the belief: `belief.py` applies these records to what the player remembers. Everything here is a cached,
+pure function of one string and never raises: imagined or foreign text yields a record of kind "unknown".
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def parse_goal(text: str) -> Goal:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One command. `verb` is "" when the text is no ALFWorld command; `obj` and `receptacle` are names such as "mug 1"."""
+    """One command. `verb` is "" when the text is no ALFWorld command; the others are names such as "mug 1"."""
 
     verb: str = ""
     obj: str = ""
@@ -93,7 +93,7 @@ _ACTIONS = (
 
 @lru_cache(_CACHE)
 def parse_action(text: str) -> Action:
-    """The command in `text` (outer white space ignored). `use`, `examine` and `slice` keep their first name in `obj`."""
+    """The command in `text`, outer white space ignored. What `use` and `examine` name stands in `obj`."""
     text = text.strip()
     for pattern, verb in _ACTIONS:
         match = pattern.fullmatch(text)
@@ -120,8 +120,9 @@ class View:
 class Event:
     """What one observation tells.
 
-    `kind` is one of: "arrive", "open", "close", "view", "take", "put", "clean", "heat", "cool", "light", "slice", "carry",
-    "facing", "room", "examine", "refused", "unknown". `names` are receptacles ("facing", "room") or carried objects ("carry").
+    `kind` is one of: "arrive", "open", "close", "view", "take", "put", "clean", "heat", "cool", "light", "slice",
+    "carry", "facing", "room", "examine", "refused", "unknown". `names` holds receptacles ("facing", "room") or carried
+    objects ("carry").
     """
 
     kind: str
