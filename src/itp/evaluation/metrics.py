@@ -84,7 +84,7 @@ def success(trajectories: Sequence[Trajectory]) -> dict[str, Any]:
 
 
 def by_task_type(trajectories: Sequence[Trajectory]) -> dict[str, dict[str, Any]]:
-    """`success` for each family of tasks, sorted by name; an episode that failed before it knew its family: "unknown"."""
+    """`success` for each family of tasks, sorted by name ("unknown" where the environment failed at reset)."""
     groups: dict[str, list[Trajectory]] = {}
     for trajectory in trajectories:
         groups.setdefault(trajectory.task.task_type or "unknown", []).append(trajectory)
