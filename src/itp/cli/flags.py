@@ -1,7 +1,8 @@
 """Flags and YAML files to a config dataclass: the one reader behind every `itp` command.
 
 Order of precedence: defaults of the dataclass, then `--config FILE.yaml`, then flags. tyro parses and writes the help;
-this module adds strict YAML, one-line errors with the closest allowed name, and nothing else.
+this module adds strict YAML and one-line errors with the closest allowed name. The fields of a nested dataclass are
+flags like any other (`--lr`, not `--optim.lr`), and keys of the YAML file likewise.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import dataclasses
 import difflib
 import io
 import types
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -34,21 +35,23 @@ def parse_config(config_type: type[C], argv: Sequence[str], *, prog: str) -> C:
         SystemExit: after `--help`.
     """
     words, yaml_path = _take_config_flag(list(argv))
-    if _wants_help(words):
-        return _run_tyro(config_type, ["--help"], prog)
-    names = [field.name for field in dataclasses.fields(config_type)]  # pyright: ignore[reportArgumentType]
-    given = _check_flags(config_type, words, prog)
+    if any(word in ("-h", "--help") for word in words):
+        try:
+            return _run_tyro(config_type, ["--help"], prog)
+        finally:
+            print("--config FILE.yaml sets defaults for these flags, one `key: value` line each.")
+    options = _options(config_type)
+    given = _check_flags(options, words, prog)
     defaults = load_yaml(config_type, yaml_path) if yaml_path is not None else {}
-    for field in dataclasses.fields(config_type):  # pyright: ignore[reportArgumentType]
-        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        if required and field.name not in given and field.name not in defaults:
-            raise ConfigError(f"{_flag(field.name)} is required: give it a value; see `{prog} --help`")
-    preset = [word for name in names if name in defaults for word in _as_words(name, defaults[name])]
+    for name, option in options.items():
+        if option.required and name not in given and name not in defaults:
+            raise ConfigError(f"{_flag(name)} is required: give it a value; see `{prog} --help`")
+    preset = [word for name, value in defaults.items() for word in _as_words(name, value)]
     return _run_tyro(config_type, [*preset, *words], prog)
 
 
 def load_yaml(config_type: type, path: Path) -> dict[str, Any]:
-    """Read a YAML mapping of field names to values; unknown keys and wrong types are refused."""
+    """Read a YAML mapping of flag names to values; unknown keys and wrong types are refused."""
     import yaml
 
     if not path.is_file():
@@ -61,18 +64,20 @@ def load_yaml(config_type: type, path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict):
         raise ConfigError(f"--config {path} must hold `key: value` lines, not a {type(content).__name__}")
-    hints = get_type_hints(config_type)
-    allowed = [field.name for field in dataclasses.fields(config_type)]
-    values = {}
+    options = {name: option for name, option in _options(config_type).items() if not option.positional}
+    values: dict[str, Any] = {}
     for key, value in content.items():
         name = str(key).replace("-", "_")
-        if name not in allowed:
-            raise ConfigError(f"--config {path}: unknown key {key!r}{_closest(name, allowed)}; {_listed(allowed)}")
+        if name not in options:
+            near = closest(name, options)
+            hint = f"did you mean {near}? " if near else ""
+            raise ConfigError(f"--config {path}: unknown key {key!r}: {hint}allowed are {', '.join(options)}")
         if name in values:
             raise ConfigError(f"--config {path}: key {key!r} is given twice")
-        if not fits(value, hints[name]):
+        hint = options[name].hint
+        if not fits(value, hint):
             raise ConfigError(
-                f"--config {path}: {key} is {value!r} ({type(value).__name__}), expected {type_name(hints[name])}"
+                f"--config {path}: {key} is {value!r} ({type(value).__name__}), expected {type_name(hint)}"
             )
         values[name] = value
     return values
@@ -121,13 +126,30 @@ def closest(name: str, allowed: Iterable[str]) -> str | None:
     return matches[0] if matches else None
 
 
-def _closest(name: str, allowed: Iterable[str]) -> str:
-    match = closest(name, allowed)
-    return f", did you mean {match}?" if match else ""
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Option:
+    hint: Any
+    required: bool
+    positional: bool
 
 
-def _listed(names: Iterable[str]) -> str:
-    return f"allowed: {', '.join(names)}"
+def _options(config_type: type) -> dict[str, _Option]:
+    """Every field by its flag's name, those of nested dataclasses included."""
+    options: dict[str, _Option] = {}
+    hints = get_type_hints(config_type)
+    annotated = get_type_hints(config_type, include_extras=True)
+    for field in dataclasses.fields(config_type):
+        hint = hints[field.name]
+        if dataclasses.is_dataclass(hint):
+            found = _options(hint)  # pyright: ignore[reportArgumentType]
+        else:
+            required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+            positional = any(str(mark) == "Positional" for mark in getattr(annotated[field.name], "__metadata__", ()))
+            found = {field.name: _Option(hint, required and not positional, positional)}
+        if clash := options.keys() & found.keys():
+            raise TypeError(f"{config_type.__name__} has two fields named {', '.join(sorted(clash))}")
+        options |= found
+    return options
 
 
 def _is_float(value: Any) -> bool:
@@ -143,10 +165,6 @@ def _is_float(value: Any) -> bool:
 
 def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
-
-
-def _wants_help(words: Sequence[str]) -> bool:
-    return any(word in ("-h", "--help") for word in words)
 
 
 def _take_config_flag(words: list[str]) -> tuple[list[str], Path | None]:
@@ -169,14 +187,10 @@ def _take_config_flag(words: list[str]) -> tuple[list[str], Path | None]:
     return rest, path
 
 
-def _check_flags(config_type: type, words: Sequence[str], prog: str) -> set[str]:
-    """Refuse unknown flags before tyro sees them; return the names of the fields that are set."""
-    hints = get_type_hints(config_type)
-    flags: dict[str, str] = {}
-    for field in dataclasses.fields(config_type):
-        flags[_flag(field.name)] = field.name
-        if hints[field.name] is bool:
-            flags[_flag("no_" + field.name)] = field.name
+def _check_flags(options: Mapping[str, _Option], words: Sequence[str], prog: str) -> set[str]:
+    """Refuse unknown flags before tyro sees them; return the names of the options that are set."""
+    flags = {_flag(name): name for name, option in options.items() if not option.positional}
+    flags |= {_flag("no_" + name): name for name, option in options.items() if option.hint is bool}
     given: set[str] = set()
     for word in words:
         if not word.startswith("--") or word == "--":
@@ -205,7 +219,7 @@ def _run_tyro(config_type: type[C], words: Sequence[str], prog: str) -> C:
     captured = io.StringIO()
     try:
         with contextlib.redirect_stderr(captured):
-            return tyro.cli(config_type, args=list(words), prog=prog)
+            return tyro.cli(config_type, args=list(words), prog=prog, config=(tyro.conf.OmitArgPrefixes,))
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
