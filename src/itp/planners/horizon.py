@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
-
 from itp.errors import ConfigError
 from itp.policy.model import Policy
 from itp.types import DecisionContext, Usage
@@ -61,25 +59,20 @@ class RandomHorizon:
 
 
 class LearnedHorizon:
-    """ITP-R: the K-head's most likely K, or a draw from p(K | s) when `sample` is set (exploration in A2C)."""
+    """ITP-R: the K-head's most likely K."""
 
     name = "learned"
 
-    def __init__(self, policy: Policy, *, sample: bool = False) -> None:
+    def __init__(self, policy: Policy) -> None:
         self.policy = policy
-        self.sample = sample
 
     def select(self, contexts: Sequence[DecisionContext]) -> list[HorizonChoice]:
         """See `HorizonSelector.select`."""
-        logits_BK, prompt_tokens = self.policy.horizon_logits([context.state for context in contexts])
-        probs_BK = logits_BK.softmax(-1).cpu()
+        control = self.policy.control([context.state for context in contexts])
+        probs_BK = control.horizon_logits_BK.softmax(-1).cpu()
         choices = []
-        for context, probs, tokens in zip(contexts, probs_BK, prompt_tokens, strict=True):
-            horizon = int(probs.argmax())
-            if self.sample:
-                generator = torch.Generator().manual_seed(context.seed)
-                horizon = int(torch.multinomial(probs, 1, generator=generator))
-            choices.append(HorizonChoice(horizon, tuple(round(p, 4) for p in probs.tolist()), Usage(tokens, 0, 1)))
+        for probs, tokens in zip(probs_BK, control.prompt_tokens, strict=True):
+            choices.append(HorizonChoice(int(probs.argmax()), tuple(round(p, 4) for p in probs.tolist()), Usage(tokens, 0, 1)))
         return choices
 
 

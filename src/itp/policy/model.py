@@ -35,6 +35,15 @@ class PolicyOutput:
     values_B: torch.Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The heads' outputs: horizon logits [B, K_max + 1], values [B], and the prompt tokens read for each state."""
+
+    horizon_logits_BK: torch.Tensor
+    values_B: torch.Tensor
+    prompt_tokens: list[int]
+
+
 class Policy:
     """π(a | s, τ̂), and with heads p(K | s) and V(s).
 
@@ -75,13 +84,14 @@ class Policy:
         return Policy(self.lm, replace(self.config, k_max=k_max), heads)
 
     @torch.inference_mode()
-    def horizon_logits(self, states: Sequence[State]) -> tuple[torch.Tensor, list[int]]:
-        """K-head logits [B, K_max + 1] and the prompt tokens read for each state."""
+    def control(self, states: Sequence[State]) -> Control:
+        """Read both heads at `<CTRL>`."""
         heads = self._require_heads()
         prompts = [self.lm.encode(self.prompts.control(state)) for state in states]
         empty = [TokenTrie() for _ in prompts]
         hidden_BD, _ = self._hidden(prompts, empty, [len(ids) - 1 for ids in prompts])
-        return heads(hidden_BD)[0], [len(ids) for ids in prompts]
+        logits_BK, values_B = heads(hidden_BD)
+        return Control(logits_BK, values_B, [len(ids) for ids in prompts])
 
     def propose(self, states: Sequence[State], sampling: Sampling) -> list[Completion]:
         """Generate one action text per state without foresight: the policy inside the imagination."""
