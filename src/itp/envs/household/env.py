@@ -72,8 +72,8 @@ def make_household_env(
         raise ConfigError(f"engine {engine!r} is unknown; allowed are fast, textworld")
     seed_of(split, 0)  # an unknown split is refused here, before its default is looked up
     wanted = EPISODES[split] if episodes is None else episodes
-    if not 1 <= wanted <= SEEDS_PER_SPLIT:
-        raise ConfigError(f"episodes={wanted} is not allowed: choose 1 to {SEEDS_PER_SPLIT}")
+    if not isinstance(wanted, int) or not 1 <= wanted <= SEEDS_PER_SPLIT:
+        raise ConfigError(f"episodes={wanted!r} is not allowed: choose 1 to {SEEDS_PER_SPLIT}")
     games = [household_source(task_id_of(seed_of(split, index), size)) for index in range(wanted)]
     if engine == "fast":
         return AlfworldEnv(games, max_steps=max_steps)
