@@ -1,0 +1,244 @@
+"""`itp eval`: play a split with one planner and judge it.
+
+    itp eval --env household --split valid --planner expert --out out/eval-expert
+    itp eval --env alfworld --split valid_seen --planner itp --horizon learned \\
+        --policy out/a2c/model --world-model out/world-model/model --out out/eval-itp
+
+Writes `config.yaml`, `traces.jsonl` (one line per episode, as it ends) and `results.json` into `--out`, and prints the
+table. The same command again goes on where it stopped, or prints the table of a run that is complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from itp.errors import ConfigError, DataError, EnvError
+
+if TYPE_CHECKING:
+    from itp.envs.base import TextEnv
+    from itp.planners.base import Planner
+    from itp.planners.factory import PlannerSpec
+    from itp.run_folder import RunFolder
+    from itp.types import Trajectory
+
+TRACES_NAME = "traces.jsonl"
+RESULTS_NAME = "results.json"
+MAY_DIFFER = ("out", "batch_size", "device")
+"""Settings that a resumed run may change, since they do not change what is played."""
+
+
+@dataclass
+class Config:
+    """Play a split with one planner; write traces and results.json, print the table."""
+
+    out: Path
+    """Run folder; the same command again resumes it."""
+    env: str = "household"
+    """Environment: household, alfworld, a plugin's name, or MODULE:FACTORY."""
+    split: str = "valid"
+    """Split to play: train, valid or test of household; train, valid_seen or valid_unseen of alfworld."""
+    engine: str = "fast"
+    """ALFWorld engine: fast (ours) or textworld (the official one)."""
+    data: Path | None = None
+    """Data folder of the environment (default for alfworld: the variable ALFWORLD_DATA)."""
+    size: str | None = None
+    """Size of household games: small or full (default: the environment's)."""
+    planner: str = "itp"
+    """Who plays: act (no imagination), itp (imagine, then act), random, or expert."""
+    horizon: str = "learned"
+    """How far itp imagines: fixed:K, random (0..K_max), or learned (the checkpoint's K-head)."""
+    policy: str = ""
+    """Policy checkpoint: a folder or a Hugging Face id."""
+    world_model: str = ""
+    """World model checkpoint: a folder, a Hugging Face id, or rules."""
+    action: str = "score"
+    """How an action is chosen: score (the best admissible command) or generate (free text, never repaired)."""
+    k_max: int | None = None
+    """Largest horizon; must equal that of the checkpoint's K-head (default: the checkpoint's)."""
+    episodes: int = 0
+    """Tasks to play; fewer than the split gives the same fixed subset to every planner and seed. 0 plays all."""
+    max_steps: int = 50
+    """Actions after which an episode is lost."""
+    batch_size: int = 16
+    """Episodes played side by side."""
+    seed: int = 0
+    """Of every random draw."""
+    device: str = "cpu"
+    """Where models run: cpu, cuda, cuda:1, mps."""
+    dtype: str = "float32"
+    """Precision of model weights: float32, bfloat16 or float16."""
+
+
+def run(config: Config) -> None:
+    """Evaluate, resuming what `--out` already holds."""
+    from itp.run_folder import CONFIG_NAME, open_run, plain
+
+    check(config)
+    env = new_env(config)
+    tasks = choose_tasks(env.task_ids, config.episodes)
+    env.close()
+    # On a fresh folder the planner comes first, so that a refused checkpoint leaves no half-made run behind.
+    planner = None if (config.out / CONFIG_NAME).is_file() else make_planner(config)
+    with open_run(config.out, plain(config), command="eval", ignore=MAY_DIFFER) as folder:
+        trajectories = play(config, folder, tasks, planner)
+        report(config, folder, trajectories)
+
+
+def check(config: Config) -> None:
+    """Refuse flags that cannot work, before anything is loaded or written."""
+    from itp.planners.factory import ACTION_MODES, PLANNERS
+
+    _check_choice("--planner", config.planner, PLANNERS)
+    _check_choice("--action", config.action, ACTION_MODES)
+    for flag, value, least in (
+        ("--episodes", config.episodes, 0),
+        ("--max-steps", config.max_steps, 1),
+        ("--batch-size", config.batch_size, 1),
+        ("--seed", config.seed, 0),
+        ("--k-max", config.k_max if config.k_max is not None else 1, 1),
+    ):
+        if value < least:
+            raise ConfigError(f"{flag} {value} is too small: give at least {least}")
+    if config.data is not None and not config.data.exists():
+        raise DataError(f"--data {config.data} does not exist: name the environment's data folder")
+    if config.planner == "itp":
+        check_horizon(config.horizon, config.k_max)
+        if not config.world_model and config.horizon != "fixed:0":
+            raise ConfigError(
+                "--planner itp needs --world-model PATH (or rules); without imagination use --planner act"
+            )
+    if config.planner in ("act", "itp") and not config.policy:
+        raise ConfigError(f"--planner {config.planner} needs --policy PATH: a folder written by `itp train policy`")
+
+
+def check_horizon(spec: str, k_max: int | None) -> None:
+    """Refuse a horizon that is not `fixed:K`, `random` or `learned`, or a K beyond K_max."""
+    if spec in ("random", "learned"):
+        return
+    kind, _, number = spec.partition(":")
+    if kind != "fixed" or not number.isdecimal():
+        raise ConfigError(f"--horizon {spec} is unknown: choose fixed:K (such as fixed:3), random or learned")
+    if k_max is not None and int(number) > k_max:
+        raise ConfigError(f"--horizon {spec} exceeds --k-max {k_max}: lower it, or raise --k-max")
+
+
+def new_env(config: Config) -> TextEnv:
+    """A fresh environment as the flags describe it."""
+    from itp import make_env
+
+    options: dict[str, Any] = {} if config.size is None else {"size": config.size}
+    return make_env(
+        config.env, split=config.split, engine=config.engine, data=config.data, max_steps=config.max_steps, **options
+    )
+
+
+def choose_tasks(task_ids: Sequence[str], episodes: int) -> list[str]:
+    """The tasks to play, in the split's order.
+
+    A subset is fixed by the task ids alone: every planner and seed gets the same tasks, and a smaller subset lies
+    within a larger one. Splits list their tasks by family, so the first N would not do.
+    """
+    if episodes > len(task_ids):
+        raise ConfigError(f"--episodes {episodes} exceeds the split's {len(task_ids)} tasks: lower it, or 0 for all")
+    if episodes == 0:
+        return list(task_ids)
+    chosen = set(sorted(task_ids, key=lambda task: hashlib.sha256(task.encode()).digest())[:episodes])
+    return [task for task in task_ids if task in chosen]
+
+
+def make_planner(config: Config) -> Planner:
+    """Build the planner; any checkpoint is loaded here."""
+    from itp.planners.factory import build_planner
+
+    return build_planner(planner_spec(config))
+
+
+def planner_spec(config: Config) -> PlannerSpec:
+    """The part of the config that describes the planner."""
+    from itp.planners.factory import PlannerSpec
+
+    return PlannerSpec(
+        planner=config.planner,
+        horizon=config.horizon,
+        policy=config.policy,
+        world_model=config.world_model,
+        action=config.action,
+        k_max=config.k_max,
+        device=config.device,
+        dtype=config.dtype,
+        seed=config.seed,
+    )
+
+
+def play(config: Config, folder: RunFolder, tasks: Sequence[str], planner: Planner | None) -> list[Trajectory]:
+    """Play the tasks that the folder lacks; returns the episodes of all tasks, in the order of `tasks`."""
+    from itp.cli.progress import EpisodeProgress
+    from itp.rollout.lockstep import run_episodes
+    from itp.trace.store import TraceStore
+
+    store = TraceStore(folder / TRACES_NAME)
+    episodes = {trajectory.task.task_id: trajectory for trajectory in store}
+    waiting = [task for task in tasks if task not in episodes]
+    if waiting:
+        planner = planner or make_planner(config)
+        with EpisodeProgress(f"eval {label(config)}", len(tasks)) as progress:
+            progress.resume(list(episodes.values()))
+
+            def keep(trajectory: Trajectory) -> None:
+                store.append(trajectory)
+                episodes[trajectory.task.task_id] = trajectory
+                progress.episode(trajectory)
+
+            run_episodes(
+                lambda: new_env(config),
+                planner,
+                waiting,
+                batch_size=config.batch_size,
+                max_steps=config.max_steps,
+                seed=config.seed,
+                on_episode=keep,
+            )
+    return [episodes[task] for task in tasks]
+
+
+def report(config: Config, folder: RunFolder, trajectories: Sequence[Trajectory]) -> None:
+    """Write `results.json` and print the tables; an evaluation in which every episode failed is an error."""
+    from itp.cli.console import wide_console
+    from itp.evaluation.metrics import summarize
+    from itp.evaluation.table import results_table, task_type_table
+    from itp.run_folder import plain
+
+    results = summarize(
+        trajectories,
+        env=config.env,
+        split=config.split,
+        planner=label(config),
+        config=plain(config),
+        versions=folder.versions,
+    )
+    path = folder.write_json(RESULTS_NAME, results)
+    errors = [trajectory.error for trajectory in trajectories if trajectory.error]
+    if errors and len(errors) == len(trajectories):
+        raise EnvError(f"every episode failed; the first said: {errors[0]} (all are in {folder / TRACES_NAME})")
+    console = wide_console()
+    if len(results["by_task_type"]) > 1:
+        console.print(task_type_table(results))
+    console.print(results_table([results]))
+    if errors:
+        console.print(f"{len(errors)} episodes ended in an error, the first: {errors[0]}", markup=False)
+    lost = ", ".join(f"{count} {category}" for category, count in results["failures"].items() if count)
+    console.print(f"{f'lost: {lost}. ' if lost else ''}results: {path}", markup=False, highlight=False)
+
+
+def label(config: Config) -> str:
+    """The planner's name in tables: `act`, `itp fixed:3`, `itp learned`."""
+    return f"itp {config.horizon}" if config.planner == "itp" else config.planner
+
+
+def _check_choice(flag: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{flag} {value} is unknown: choose one of {', '.join(allowed)}")
