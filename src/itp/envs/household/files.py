@@ -1,6 +1,6 @@
 """Writes generated games to disk in ALFWorld's own layout, so that anything that plays ALFWorld plays them.
 
-`write_games("out", "train", 100)`, then `itp eval --env alfworld --data out --split train`, or ALFWORLD_DATA=out for others.
+`write_games("out", "train", 100)`; then `itp eval --env alfworld --data out --split train`, or set ALFWORLD_DATA=out.
 """
 
 from __future__ import annotations
