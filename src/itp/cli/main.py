@@ -43,6 +43,7 @@ class Command:
 COMMANDS = (
     Command(("demo",), "itp.cli.demo", "Watch one agent think ahead, from nothing to a finished task", resumes=False),
     Command(("eval",), "itp.cli.eval", "Play a split with one planner: traces, results.json and a table"),
+    Command(("compare",), "itp.cli.compare", "Print the results of several runs in one table", resumes=False),
     Command(("show",), "itp.cli.show", "Print an episode or one decision of a run in full", resumes=False),
     Command(("collect",), "itp.data.collect", "Record expert or policy episodes as training data"),
     Command(("train", "world-model"), "itp.training.world_model", "Train the world model on recorded steps (eq. 1)"),

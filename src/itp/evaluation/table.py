@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 HEADERS = (
-    "planner", "env/split", "n", "success %", "95% interval", "steps", "mean K", "tokens/decision", "invalid", "errors",
+    "planner", "env/split", "n", "success %", "95% interval", "steps", "mean K", "tokens/decision", "NB",
+    "invalid", "errors",
 )  # fmt: skip
 
 Results = Mapping[str, Any]
@@ -46,6 +47,7 @@ def _row(result: Results) -> tuple[str, ...]:
         number(result["mean_steps"], 1),
         number(result["mean_k"], 2),
         number(result["tokens"].get("per_decision"), 0),
+        number(result["normalized_budget"], 2),
         str(result.get("invalid_actions", "–")),
         str(result["errors"]),
     )

@@ -1,0 +1,84 @@
+"""`itp compare`: the results of several runs in one table.
+
+    itp compare out/eval-act out/eval-itp out/eval-fixed5 --markdown
+
+Where the runs of one environment and split include both K = 0 (`--planner act` or `--horizon fixed:0`) and a fixed
+K_max, the normalised budget NB of each run is filled in: 0 costs as much as never imagining, 1 as always K_max steps.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from itp.errors import ConfigError, DataError, RunFolderError
+
+
+@dataclass
+class Config:
+    """Print the results of several runs side by side."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Folders written by `itp eval`, or their results.json files."""
+    markdown: bool = False
+    """Print GitHub's Markdown instead of a terminal table."""
+
+
+def run(config: Config) -> None:
+    """Print the table."""
+    from itp.cli.console import wide_console
+    from itp.evaluation.table import markdown_table, results_table
+
+    if not config.runs:
+        raise ConfigError("itp compare needs at least one run: name folders written by `itp eval`")
+    results = fill_budgets([read_results(path) for path in config.runs])
+    if config.markdown:
+        print(markdown_table(results), end="")
+    else:
+        wide_console().print(results_table(results))
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """The content of a run's `results.json`."""
+    from itp.evaluation.metrics import SCHEMA_VERSION
+
+    file = path / "results.json" if path.is_dir() else path
+    if not file.is_file():
+        raise DataError(f"{file} does not exist: name a folder of a finished `itp eval`")
+    try:
+        results = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunFolderError(f"{file} is not JSON: run `itp eval` there again") from error
+    version = results.get("schema_version") if isinstance(results, dict) else None
+    if version != SCHEMA_VERSION:
+        raise RunFolderError(f"{file} has schema version {version}, this itp reads {SCHEMA_VERSION}")
+    return results
+
+
+def fill_budgets(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Copies of the results with `normalized_budget` where the references are among them and cost different amounts."""
+    from itp.evaluation.metrics import normalized_budget
+
+    filled = []
+    for result in results:
+        peers = [peer for peer in results if (peer["env"], peer["split"]) == (result["env"], result["split"])]
+        fixed = {k: peer["tokens"]["per_episode"] for peer in peers if (k := fixed_horizon(peer)) is not None}
+        budget = result["normalized_budget"]
+        if len(fixed) > 1 and 0 in fixed and fixed[max(fixed)] != fixed[0]:
+            budget = normalized_budget(result["tokens"]["per_episode"], fixed[0], fixed[max(fixed)])
+        filled.append({**result, "normalized_budget": budget})
+    return filled
+
+
+def fixed_horizon(result: dict[str, Any]) -> int | None:
+    """K of a run that always imagined K steps (0 for `act`), None for any other."""
+    settings = result["config"]
+    if settings.get("planner") == "act":
+        return 0
+    kind, _, number = str(settings.get("horizon")).partition(":")
+    return int(number) if settings.get("planner") == "itp" and kind == "fixed" else None
