@@ -1,0 +1,36 @@
+# `make demo`: from a fresh clone to an agent at work. `make check`: what must pass before a commit.
+# PYTHON names the interpreter that .venv is made with (3.11 or later).
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: setup demo test check clean
+.DELETE_ON_ERROR:
+
+setup: $(STAMP)
+
+# torch comes first and alone: the long download is then kept even when a later package cannot be installed.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'make setup: $(PYTHON) is older than 3.11: give another, as in make setup PYTHON=python3.12' >&2; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) install -c constraints.txt torch
+	$(PIP) install -c constraints.txt -e '.[train,alfworld,dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/itp demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+	$(BIN)/python -m pytest -n 2
+
+clean:
+	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
