@@ -1,0 +1,146 @@
+"""Compare the fast ALFWorld engine with the official one, game by game and byte by byte.
+
+    python scripts/compare_engines.py --games 200 --split train --steps 40 --out compare.jsonl
+    python scripts/compare_engines.py --out compare.jsonl          # all 3,694 games, several seconds each
+
+Per game: the official first text, every feedback, the list of admissible commands with its order, and `won`, through a
+random play, one by the expert and one tour of rare states. With --out, finished games are appended to a JSONL file and
+skipped next time, so that a run can be stopped (Ctrl-C) and taken up again. Exit code 1 when there was a difference.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from itp.envs.alfworld.data import GameSource, find_games
+from itp.envs.alfworld.differential import Player, compare_engines, expert_player, random_player, tour_player
+from itp.envs.alfworld.engine import FastGame
+from itp.envs.alfworld.official import OfficialGame
+from itp.errors import ConfigError, ItpError
+
+Record = dict[str, Any]
+PLAYERS = ("random", "expert", "tour")
+
+
+def compare_game(source: GameSource, players: tuple[str, ...], steps: int, seed: int) -> Record:
+    """Play one game with each player on both engines; the record is one line of the output file."""
+    if source.path is None:
+        raise ConfigError(f"game {source.task_id!r} is not a file")
+    start = time.perf_counter()
+    official, fast = OfficialGame(source.path), FastGame(source.load())
+    record: Record = {"task_id": source.task_id, "players": players, "steps": 0, "differences": []}
+    covered: Counter[str] = Counter()
+    for name in players:
+        rng = random.Random(f"{seed}/{source.task_id}/{name}")
+        player = make_player(name, fast, rng)
+        result = compare_engines(source.task_id, fast, official, player, max(steps, 80) if name == "tour" else steps)
+        record["steps"] += result.steps
+        covered += result.covered
+        if result.difference:
+            record["differences"].append(f"{name}: {result.difference}")
+    official.close()
+    return {**record, "covered": dict(covered), "seconds": round(time.perf_counter() - start, 2)}
+
+
+def make_player(name: str, game: FastGame, rng: random.Random) -> Player:
+    if name == "random":
+        return random_player(rng)
+    return tour_player(game.game) if name == "tour" else expert_player(game.reset(), rng)
+
+
+def read_records(path: Path | None) -> list[Record]:
+    """Records of an earlier run; a torn last line is dropped and its game is owed again."""
+    records = []
+    for line in path.read_text().splitlines() if path and path.exists() else []:
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return records
+
+
+def report(records: Iterable[Record]) -> int:
+    """Print the summary and return the number of games that differ."""
+    records = list(records)
+    covered: Counter[str] = Counter()
+    for record in records:
+        covered.update(record["covered"])
+    differing = [record for record in records if record["differences"]]
+    families = Counter(record["task_id"].split("-")[0] for record in records)
+    print(f"games compared   {len(records)}")
+    print(f"steps compared   {sum(record['steps'] for record in records)}")
+    print(f"games differing  {len(differing)}")
+    print("families         " + ", ".join(f"{name} {number}" for name, number in sorted(families.items())))
+    print("events           " + ", ".join(f"{name} {number}" for name, number in covered.most_common()))
+    for record in differing:
+        for difference in record["differences"]:
+            print(f"DIFFERENCE {record['task_id']}: {difference}")
+    return len(differing)
+
+
+def select(args: argparse.Namespace) -> list[GameSource]:
+    """The games asked for: all, or a sample that is the same for the same seed."""
+    splits = ["train", "valid_seen"] if args.split == "all" else [args.split]
+    games = [game for split in splits for game in find_games(args.data, split)]
+    if args.games and args.games < len(games):
+        games = random.Random(args.seed).sample(games, args.games)
+    return games
+
+
+def run(args: argparse.Namespace) -> list[Record]:
+    games = select(args)
+    wanted = {game.task_id for game in games}
+    records = [record for record in read_records(args.out) if record["task_id"] in wanted]
+    done = {record["task_id"] for record in records}
+    todo = [game for game in games if game.task_id not in done]
+    work = partial(compare_game, players=tuple(args.players.split(",")), steps=args.steps, seed=args.seed)
+    print(f"{len(games)} games, {len(done)} done before, {len(todo)} to do with {args.workers} workers", flush=True)
+    # Each official game leaves some memory behind, hence fresh processes from time to time.
+    with multiprocessing.get_context("spawn").Pool(args.workers, maxtasksperchild=100) as pool:
+        try:
+            for number, record in enumerate(pool.imap_unordered(work, todo), 1):
+                records.append(record)
+                if args.out:
+                    with args.out.open("a") as file:
+                        file.write(json.dumps(record) + "\n")
+                for difference in record["differences"]:
+                    print(f"DIFFERENCE {record['task_id']}: {difference}", flush=True)
+                if number % 20 == 0 or number == len(todo):
+                    print(f"{number}/{len(todo)} games", flush=True)
+        except KeyboardInterrupt:
+            print("stopped; the same command with --out takes it up again", flush=True)
+    return records
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, help="folder with json_2.1.1 (default: ALFWORLD_DATA)")
+    parser.add_argument("--split", default="all", choices=["all", "train", "valid_seen", "valid_unseen"])
+    parser.add_argument("--games", type=int, default=0, help="how many games, drawn with the seed (0: all)")
+    parser.add_argument("--steps", type=int, default=40, help="steps per play")
+    parser.add_argument("--players", default=",".join(PLAYERS), help=f"comma-separated, of {', '.join(PLAYERS)}")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--out", type=Path, help="JSONL file to append to and to resume from")
+    args = parser.parse_args()
+    if unknown := set(args.players.split(",")) - set(PLAYERS):
+        parser.error(f"--players: {sorted(unknown)} unknown; allowed are {', '.join(PLAYERS)}")
+    try:
+        return 1 if report(run(args)) else 0
+    except ItpError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
