@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from itp.envs.alfworld.commonsense import OPENABLE, QUALITY, game_order, number_of, type_of
+from itp.envs.alfworld.commonsense import OPENABLE, QUALITY, accepts, game_order, number_of, type_of
 from itp.envs.alfworld.memory_model import predict_observation
 from itp.envs.alfworld.observations import Action, Event, Goal, View, parse_action, parse_goal, parse_observation
 from itp.types import State
@@ -107,6 +107,23 @@ class Belief:
     def located_here(self, obj: str) -> bool:
         """Whether `obj` is remembered in a receptacle at this place, seen or not behind a door."""
         return any(obj in items and self.here(receptacle) for receptacle, items in self.contents.items())
+
+    def takes(self, receptacle: str, obj: str) -> bool:
+        """Whether `obj` can be put in `receptacle`, as far as common sense and the goal tell."""
+        goal = self.goal
+        asked_for = type_of(obj) == goal.target and type_of(receptacle) == goal.destination
+        return asked_for or accepts(receptacle, obj)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the game is lost: in hand is a wrong object that no receptacle takes, such as a teddybear.
+
+        The hand never gets free again, and nothing the expert says in such a state is worth learning.
+        """
+        held = self.holding
+        if held is None or type_of(held) == self.goal.target:
+            return False
+        return not any(self.takes(receptacle, held) for receptacle in self.receptacles)
 
     def find(self, object_type: str) -> list[tuple[str, str]]:
         """(object, receptacle) pairs for every remembered object of a type, in the order of the receptacles."""

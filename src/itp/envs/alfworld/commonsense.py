@@ -23,8 +23,8 @@ QUALITY = {"clean": "clean", "heat": "hot", "cool": "cool"}
 TREATABLE = {
     verb: frozenset(objects.split())
     for verb, objects in {
-        "clean": "apple bowl butterknife cloth cup dishsponge egg fork kettle knife ladle lettuce mug pan plate pot potato"
-        " soapbar spatula spoon tomato",
+        "clean": "apple bowl butterknife cloth cup dishsponge egg fork kettle knife ladle lettuce mug pan plate pot"
+        " potato soapbar spatula spoon tomato",
         "heat": "apple bread cup egg mug plate potato tomato",
         "cool": "apple bowl bread cup egg lettuce mug pan plate pot potato tomato winebottle",
     }.items()

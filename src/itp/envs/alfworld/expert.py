@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 
 from itp.envs.alfworld.belief import Belief
-from itp.envs.alfworld.commonsense import DEVICE, OPENABLE, QUALITY, accepts, number_of, type_of
+from itp.envs.alfworld.commonsense import DEVICE, OPENABLE, QUALITY, number_of, type_of
 from itp.envs.alfworld.priors import Priors
 from itp.envs.base import TextEnv
 
@@ -101,16 +101,15 @@ class Expert:
 
     def _fetch(self, belief: Belief, held: str | None) -> Iterator[str]:
         """Walk to a known target and take it, getting rid of a wrong object on the way."""
-        for obj, receptacle in self._candidates(belief):
+        candidates = self._candidates(belief)
+        for obj, receptacle in candidates:
             if held is None:
                 yield from _approach(belief, receptacle, f"take {obj} from {receptacle}")
-            elif accepts(receptacle, held) and f"put {held} in/on {receptacle}" not in belief.refused:
+            elif belief.takes(receptacle, held):
                 yield from _approach(belief, receptacle, f"put {held} in/on {receptacle}")
-        if held is not None and self._candidates(belief):
-            # Doors last: they cost a step.
-            for receptacle in sorted(belief.receptacles, key=lambda name: type_of(name) in OPENABLE):
-                if accepts(receptacle, held):
-                    yield from _approach(belief, receptacle, f"put {held} in/on {receptacle}")
+        if candidates and held is not None:
+            for receptacle in _dumps(belief, held):
+                yield from _approach(belief, receptacle, f"put {held} in/on {receptacle}")
 
     def _candidates(self, belief: Belief) -> list[tuple[str, str]]:
         """(target, receptacle) pairs worth taking, best first: already treated, then at hand, then in search order."""
@@ -155,12 +154,24 @@ def _approach(belief: Belief, receptacle: str, command: str, needs_open: bool = 
 
 
 def _put_down_here(belief: Belief, held: str) -> Iterator[str]:
-    """Empty the hand of a wrong object where that costs one step."""
-    for receptacle in _nearest(belief, belief.receptacles):
-        if not belief.here(receptacle):
-            return
-        if belief.reachable(receptacle) and accepts(receptacle, held):
-            yield f"put {held} in/on {receptacle}"
+    """Empty the hand of a wrong object without walking, where something here takes it."""
+    here = [name for name in belief.receptacles if belief.here(name)]
+    for receptacle in sorted(here, key=lambda name: not belief.reachable(name)):
+        if belief.takes(receptacle, held) or (held, receptacle) in belief.removed:
+            yield from _approach(belief, receptacle, f"put {held} in/on {receptacle}")
+
+
+def _dumps(belief: Belief, held: str) -> list[str]:
+    """Receptacles to carry a wrong object to: where it came from, then those that should take it, then all others.
+
+    Among equals the one seen longest ago comes first, so that what is refused at one is tried at the next, in rounds.
+    """
+
+    def key(receptacle: str) -> tuple[bool, bool, int]:
+        origin = (held, receptacle) in belief.removed
+        return not origin, not belief.takes(receptacle, held), belief.visited.get(receptacle, -1)
+
+    return sorted(belief.receptacles, key=key)
 
 
 def _destinations(belief: Belief, held: str) -> list[str]:

@@ -17,7 +17,6 @@ from itp.envs.alfworld.commonsense import (
     SLICEABLE,
     TREATABLE,
     VESSELS,
-    accepts,
     game_order,
     type_of,
 )
@@ -88,7 +87,7 @@ def _predict_take(belief: Belief, command: Action) -> str | None:
 
 def _predict_put(belief: Belief, command: Action) -> str | None:
     possible = belief.holding == command.obj and belief.reachable(command.receptacle)
-    if not possible or not accepts(command.receptacle, command.obj):
+    if not possible or not belief.takes(command.receptacle, command.obj):
         return None
     return f"You put the {command.obj} in/on the {command.receptacle}."
 
