@@ -94,12 +94,9 @@ def policy_rows(
                 yield row
 
 
-def labelled_states(trajectories: Iterable[Trajectory]) -> Iterator[tuple[State, str]]:
-    """(state, expert action) pairs: the decisions that pseudo-labels are made for."""
-    for trajectory in trajectories:
-        for state, step in zip(trajectory.states(), trajectory.steps, strict=False):
-            if step.expert_action:
-                yield state, step.expert_action
+def unique(rows: Iterable[Row]) -> list[Row]:
+    """Rows without repeats: games played at several noise levels share their beginnings."""
+    return list({tuple(row.input_ids): row for row in rows}.values())
 
 
 def foresight_row(

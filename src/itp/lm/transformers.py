@@ -63,7 +63,7 @@ class TransformersLM:
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text; nothing is added to it."""
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]  # pyright: ignore[reportReturnType]
+        return encode(self.tokenizer, text)
 
     def encode_continuation(self, text: str) -> tuple[int, ...]:
         """Token ids of an action or observation with its end token; cached, since commands recur."""
@@ -141,7 +141,7 @@ class TransformersLM:
 
     def score_tokens(self, prompts: Sequence[Sequence[int]], tries: Sequence[TokenTrie]) -> list[torch.Tensor]:
         """Log-probabilities of every continuation, one forward pass, one tensor [continuations] per prompt."""
-        ids_BT, positions_BT, mask_B1TT = self._tree_batch(prompts, tries)
+        ids_BT, positions_BT, mask_B1TT = self.tree_batch(prompts, tries)
         logits_BTV = self.model(
             input_ids=ids_BT, position_ids=positions_BT, attention_mask=mask_B1TT, use_cache=False
         ).logits
@@ -150,9 +150,10 @@ class TransformersLM:
             for row, (prompt, trie) in enumerate(zip(prompts, tries, strict=True))
         ]
 
-    def _tree_batch(
+    def tree_batch(
         self, prompts: Sequence[Sequence[int]], tries: Sequence[TokenTrie]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Token ids [B, T], positions [B, T] and attention mask [B, 1, T, T] of prompts with their continuation trees."""
         width = max(len(p) + len(t.tokens) for p, t in zip(prompts, tries, strict=True))
         ids_BT = torch.full((len(prompts), width), self.pad_id, dtype=torch.long)
         positions_BT = torch.zeros_like(ids_BT)
@@ -189,6 +190,14 @@ def path_logprobs(logits_TV: torch.Tensor, prompt_length: int, trie: TokenTrie) 
     logits_NV = logits_TV[predicted_at.to(logits_TV.device)].float()
     node_logprobs_N = logits_NV.log_softmax(-1).gather(-1, tokens.to(logits_TV.device)[:, None]).squeeze(-1)
     return torch.stack([node_logprobs_N[path].sum() for path in trie.paths])
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Token ids of a text with nothing added; fast tokenizers are called directly, several times quicker on short texts."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        return backend.encode(text, add_special_tokens=False).ids
+    return tokenizer(text, add_special_tokens=False)["input_ids"]  # pyright: ignore[reportReturnType]
 
 
 def load_pretrained(

@@ -78,6 +78,7 @@ def fit(
         CheckpointError: a row is longer than the model's positions.
     """
     from datasets import Dataset
+    from transformers import PrinterCallback
     from transformers.trainer_utils import get_last_checkpoint
     from trl import SFTConfig, SFTTrainer
 
@@ -100,6 +101,7 @@ def fit(
         processing_class=tokenizer,
         callbacks=[progress_callback(title)],
     )
+    trainer.remove_callback(PrinterCallback)
     checkpoints = out / "checkpoints"
     last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
     result = trainer.train(resume_from_checkpoint=last)

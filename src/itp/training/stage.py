@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,8 @@ def train_stage(
     """Train one checkpoint on rows made from trajectories, and write it to OUT/model."""
     import torch
 
+    from itp.data.rows import unique
+    from itp.lm.transformers import encode
     from itp.policy.checkpoint import save_checkpoint
     from itp.state_text.prompts import PromptBuilder
     from itp.state_text.renderers import get_renderer
@@ -87,11 +90,9 @@ def train_stage(
     plain = PromptBuilder(get_renderer(itp_config.renderer))
     model, tokenizer = _base_model(config, lambda: _texts(train, plain, make_rows))
 
-    def encode(text: str) -> list[int]:
-        return tokenizer(text, add_special_tokens=False)["input_ids"]
-
-    prompts = PromptBuilder(plain.renderer, lambda text: len(encode(text)), config.max_state_tokens)
-    rows, eval_rows = list(make_rows(train, encode, prompts)), list(make_rows(held_out, encode, prompts))
+    to_ids = partial(encode, tokenizer)
+    prompts = PromptBuilder(plain.renderer, lambda text: len(to_ids(text)), config.max_state_tokens)
+    rows, eval_rows = unique(make_rows(train, to_ids, prompts)), unique(make_rows(held_out, to_ids, prompts))
     tokens = sum(len(row.input_ids) for row in rows)
     labels = sum(label >= 0 for row in rows for label in row.labels)
     print(f"{title}: {len(rows)} rows, {tokens:,} tokens, {labels:,} with loss; {model.num_parameters():,} parameters")

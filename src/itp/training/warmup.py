@@ -102,7 +102,7 @@ def warmup_rows(labels: Sequence[LabelledState], policy: Policy, config: Config)
 def _train(policy: Policy, rows: list[dict[str, Any]], config: Config) -> dict[str, float]:
     import torch
     from datasets import Dataset
-    from transformers import Trainer, TrainingArguments
+    from transformers import PrinterCallback, Trainer, TrainingArguments
     from transformers.trainer_utils import get_last_checkpoint
 
     from itp.training.progress import progress_callback, quiet_libraries
@@ -137,6 +137,7 @@ def _train(policy: Policy, rows: list[dict[str, Any]], config: Config) -> dict[s
             data_collator=lambda batch: _collate(batch, policy.lm.pad_id),
             callbacks=[progress_callback("warm-up")],
         )
+        trainer.remove_callback(PrinterCallback)
         checkpoints = config.out / "checkpoints"
         last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
         result = trainer.train(resume_from_checkpoint=last)
