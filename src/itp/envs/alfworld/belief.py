@@ -248,7 +248,8 @@ class Belief:
         items = self.contents.get(receptacle, ())
         if event.kind == "take":
             self.holding = obj
-            self.contents[receptacle] = tuple(item for item in items if item != obj)
+            if items:
+                self.contents[receptacle] = tuple(item for item in items if item != obj)
             self.removed.add((obj, receptacle))
             return
         self.holding = None

@@ -1,9 +1,8 @@
 """An exploring expert for ALFWorld: it knows what the player has seen, and nothing else.
 
 It is a function of the belief alone, so it can label any state, a learner's confused one too (DAgger). Every rule is
-simple on purpose, to be learnable by imitation: search receptacle types in a fixed order per target, lowest
-number first; take, treat, deliver. `itp collect` records its episodes and labels others; the household generator proves
-its games solvable with it.
+simple on purpose, to be learnable by imitation: search receptacle types in a fixed order per target, lowest number
+first; take, treat, deliver. `itp collect` records its episodes and labels others with it.
 """
 
 from __future__ import annotations
@@ -91,7 +90,8 @@ class Expert:
 
     def _light_lamp(self, belief: Belief) -> Iterator[str]:
         kind = belief.goal.destination
-        for lamp, receptacle in belief.find(kind):
+        lamps = sorted(belief.find(kind), key=lambda pair: (not belief.here(pair[1]), pair[0] not in belief.lit))
+        for lamp, receptacle in lamps:
             if lamp in belief.lit and belief.here(receptacle):
                 continue  # This one should have won the game: what is known of it is wrong.
             yield from _approach(belief, receptacle, f"use {lamp}", needs_open=False)
