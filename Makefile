@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: setup demo test check clean
+.PHONY: setup demo test lint check clean
 .DELETE_ON_ERROR:
 
 setup: $(STAMP)
@@ -23,13 +23,14 @@ demo: setup
 	$(BIN)/itp demo
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
-check: setup
+lint: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
-	$(BIN)/python -m pytest -n 2
+
+check: lint test
 
 clean:
 	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis

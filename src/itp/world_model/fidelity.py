@@ -1,0 +1,176 @@
+"""`itp world-model eval`: how true a world model's next observations are, split by action type and by who acted.
+
+    itp world-model eval --world-model out/world_model/model --data out/valid --train-data out/data --out out/fidelity
+
+Beside the model stand two baselines that need no learning: a lookup table of the training steps, and the rule-based
+memory of what was seen.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from itp.errors import DataError
+from itp.types import State, Trajectory
+from itp.world_model.base import Prediction
+
+if TYPE_CHECKING:
+    from itp.world_model.base import WorldModel
+
+RESULT_FILE = "fidelity.json"
+
+
+@dataclass
+class Config:
+    """Compare predicted with real next observations, beside a lookup table and a rule-based memory."""
+
+    out: Path
+    """Run folder; figures go to OUT/fidelity.json."""
+    world_model: str
+    """World model checkpoint."""
+    data: tuple[Path, ...]
+    """Held-out episodes written by `itp collect`, never trained on."""
+    train_data: tuple[Path, ...]
+    """Training episodes, for the lookup table."""
+    transitions: int = 2000
+    """Steps to judge, drawn evenly; 0 takes all."""
+    batch_size: int = 64
+    """Steps predicted at once."""
+    device: str = "cpu"
+    """Torch device."""
+    seed: int = 0
+    """Of the draw."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One real step: s, a and the observation that really followed. `expert` tells whether the expert would have done a."""
+
+    state: State
+    action: str
+    observation: str
+    expert: bool
+
+
+def token_f1(predicted: str, real: str) -> float:
+    """F1 over white-space tokens, counted with multiplicity; 1 when both are empty."""
+    left, right = Counter(predicted.split()), Counter(real.split())
+    if not left or not right:
+        return float(left == right)
+    shared = sum((left & right).values())
+    return 2 * shared / (sum(left.values()) + sum(right.values()))
+
+
+class LookupTable:
+    """Most frequent answer seen in training: to this action in this room, else to this action anywhere."""
+
+    name = "lookup"
+
+    def __init__(self, trajectories: Iterable[Trajectory]) -> None:
+        self.by_room: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        self.by_action: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for trajectory in trajectories:
+            for step in trajectory.steps:
+                action = step.decision.action
+                self.by_room[trajectory.first_observation, action][step.observation] += 1
+                self.by_action[action][step.observation] += 1
+
+    def predict(self, states: Sequence[State], actions: Sequence[str]) -> list[Prediction]:
+        """See `WorldModel.predict`."""
+        return [self._answer(state, action) for state, action in zip(states, actions, strict=True)]
+
+    def _answer(self, state: State, action: str) -> Prediction:
+        for answers in (self.by_room.get((state.first_observation, action)), self.by_action.get(action)):
+            if answers:
+                return Prediction(answers.most_common(1)[0][0])
+        return Prediction("Nothing happens.")
+
+
+def transitions(trajectories: Iterable[Trajectory]) -> list[Transition]:
+    """Every step of every episode."""
+    return [
+        Transition(state, step.decision.action, step.observation, step.decision.action == step.expert_action)
+        for trajectory in trajectories
+        for state, step in zip(trajectory.states(), trajectory.steps, strict=False)
+    ]
+
+
+def evaluate(model: WorldModel, items: Sequence[Transition], *, batch_size: int = 64) -> dict[str, dict[str, float]]:
+    """Exact match and token-F1, overall, for expert and noisy actions, and by action verb.
+
+    Returns:
+        group name -> {"n", "exact_match", "exact_match_low", "exact_match_high", "token_f1"}; the bounds are a 95%
+        Wilson interval.
+    """
+    from itp.evaluation.stats import wilson_interval
+
+    groups: defaultdict[str, list[tuple[bool, float]]] = defaultdict(list)
+    for start in range(0, len(items), batch_size):
+        batch = items[start : start + batch_size]
+        predictions = model.predict([item.state for item in batch], [item.action for item in batch])
+        for item, prediction in zip(batch, predictions, strict=True):
+            outcome = (prediction.observation == item.observation, token_f1(prediction.observation, item.observation))
+            for group in ("all", "expert" if item.expert else "noisy", (item.action.split() or [""])[0]):
+                groups[group].append(outcome)
+    table = {}
+    for group, outcomes in groups.items():
+        exact = sum(hit for hit, _ in outcomes)
+        low, high = wilson_interval(exact, len(outcomes))
+        f1 = sum(f for _, f in outcomes) / len(outcomes)
+        table[group] = {
+            "n": len(outcomes),
+            "exact_match": exact / len(outcomes),
+            "exact_match_low": low,
+            "exact_match_high": high,
+            "token_f1": f1,
+        }
+    return table
+
+
+def run(config: Config) -> None:
+    """Evaluate and print a table."""
+    from itp.planners.factory import load_world_model
+    from itp.run_folder import open_run
+    from itp.training.stage import read_trajectories
+    from itp.world_model.rules import RuleWorldModel
+
+    held_out = read_trajectories(config.data)
+    training = read_trajectories(config.train_data)
+    shared = {t.task.task_id for t in held_out} & {t.task.task_id for t in training}
+    if shared:
+        raise DataError(f"--data shares {len(shared)} tasks with --train-data, such as {min(shared)}: hold them out")
+    items = transitions(held_out)
+    random.Random(config.seed).shuffle(items)
+    items = items[: config.transitions] if config.transitions else items
+    with open_run(config.out, config, command="world-model eval") as folder:
+        models = {
+            "model": load_world_model(config.world_model, config.device, "float32"),
+            "lookup": LookupTable(training),
+            "rules": RuleWorldModel(),
+        }
+        results = {}
+        for name, model in models.items():
+            results[name] = evaluate(model, items, batch_size=config.batch_size)
+            print(f"{name}: exact match {results[name]['all']['exact_match']:.1%} of {len(items)}", flush=True)
+        folder.write_json(RESULT_FILE, results)
+    print_table(results)
+
+
+def print_table(results: dict[str, dict[str, dict[str, float]]]) -> None:
+    """Show exact match / token-F1 of every model for every group."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("actions", "n", *results, title="next observation: exact match / token-F1")
+    first = next(iter(results.values()))
+    order = ["all", "expert", "noisy"]
+    for group in [*order, *sorted(set(first) - set(order))]:
+        if group in first:
+            cells = [f"{r[group]['exact_match']:6.1%} / {r[group]['token_f1']:.3f}" for r in results.values()]
+            table.add_row(group, str(int(first[group]["n"])), *cells)
+    Console().print(table)
