@@ -7,7 +7,6 @@ import sys
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -53,19 +52,13 @@ def test_help_lists_every_command_without_heavy_imports() -> None:
     assert result.stdout.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize("name", ["eval", "show", "compare"])
-def test_help_of_a_command_is_light(name: str) -> None:
-    heavy = ("torch", "transformers", "gymnasium", "scipy", "textworld")
-    result = itp(name, "--help", code=f"print([name for name in {heavy!r} if name in sys.modules])")
-    assert result.returncode == 0
-    assert result.stdout.splitlines()[-1] == "[]"
-
-
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
-def test_every_command_has_its_module(command: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert find_spec(command.module) is not None
-    assert main([*command.words, "--help"]) == 0
-    assert f"usage: itp {command.name}" in capsys.readouterr().out
+def test_help_of_every_command_is_light(command: Any) -> None:
+    heavy = ("torch", "transformers", "gymnasium", "scipy", "textworld")
+    result = itp(*command.words, "--help", code=f"print([name for name in {heavy!r} if name in sys.modules])")
+    assert result.returncode == 0, result.stderr
+    assert f"usage: itp {command.name}" in result.stdout
+    assert result.stdout.splitlines()[-1] == "[]"
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
