@@ -175,8 +175,8 @@ def test_foreign_text_changes_nothing(text):
 FRAGMENTS = re.split(
     r"\|",
     "You arrive at|loc 3|.|On the|countertop 1|, you see|a mug 1|and|The|is closed.|is open.|In it,|nothing|"
-    "You pick up the|mug 1|from the|You put the|in/on the|You are carrying:|Nothing|happens.|You are facing the|cabinet 1|"
-    "go to|take|open|put|examine|use desklamp 1|é\n",
+    "You pick up the|mug 1|from the|You put the|in/on the|You are carrying:|Nothing|happens.|You are facing the|"
+    "cabinet 1|go to|take|open|put|examine|use desklamp 1|é\n",
 )
 TEXT = st.lists(st.sampled_from(FRAGMENTS)).map(" ".join) | st.text()
 
