@@ -76,6 +76,13 @@ def test_no_content_repeats_within_or_across_splits(small_games):
     assert len(texts) == len(SPLITS) * PER_SPLIT
 
 
+def test_the_signature_alone_tells_the_split(small_games):
+    """So that splits stay apart however many games are drawn, not only among the few compared above."""
+    for split, games in small_games.items():
+        remainders = {int(game.signature[:8], 16) % 4 for game in games}
+        assert remainders == {"train": {0, 1}, "valid": {2}, "test": {3}}[split]
+
+
 def test_the_signature_ignores_names_and_numbers_but_not_contents():
     """Splits are told apart by it, so it must be equal for one room under two namings and differ for two rooms."""
     import random

@@ -31,7 +31,7 @@ class HouseholdSource(GameSource):
 
 @lru_cache(maxsize=2048)
 def _game(task_id: str) -> Game:
-    """Environments that play in lockstep share this cache; a small game takes some 20 KB of memory."""
+    """Environments that play in lockstep share this cache; a parsed game takes 12 KB (small) or 42 KB (full)."""
     seed, size = parse_task_id(task_id)
     return generate_game(seed, size=size).game
 

@@ -120,7 +120,7 @@ def draw_things(
         barred: receptacle kinds the target must not start in.
 
     Returns:
-        The layout, or None when a needed object finds no place.
+        The layout, or None when a needed object finds no place or the room is too full for its number of objects.
     """
     filler = _Filler(rng, places, target)
     for kind in needed:
@@ -130,6 +130,8 @@ def draw_things(
     _add_others(
         rng, room, filler, wanted=rng.randint(least, most), most_of_a_kind=2 if size == "small" else 4, skip=target
     )
+    if len(filler.things) < least:
+        return None
     return Layout(room.name, tuple(places), tuple(filler.things), filler.ids.location())
 
 
