@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 from collections import Counter, defaultdict
 
 import pytest
@@ -13,12 +14,14 @@ from hypothesis import strategies as st
 from itp.envs.alfworld.engine import FastGame
 from itp.envs.alfworld.expert import Expert, solve
 from itp.envs.alfworld.problem import parse_game
-from itp.envs.household import HouseholdGame, generate_game, make_household_env, seed_of
+from itp.envs.household import HouseholdGame, generate_game, generator, make_household_env, seed_of
 from itp.envs.household.catalog import OBJECTS, RECEPTACLES
 from itp.envs.household.generator import SEEDS_PER_SPLIT, SPLITS, parse_task_id, task_id_of, wins
-from itp.envs.household.goals import FAMILIES
+from itp.envs.household.goals import FAMILIES, walkthrough
+from itp.envs.household.layout import Layout, Place, Thing
+from itp.envs.household.problem import game_data
 from itp.envs.household.rooms import ROOMS, SIZES
-from itp.errors import ConfigError
+from itp.errors import ConfigError, EnvError
 
 PER_SPLIT = 180
 any_seed = st.integers(0, len(SPLITS) * SEEDS_PER_SPLIT - 1)
@@ -61,6 +64,32 @@ def test_published_seeds_keep_their_games():
     assert hashlib.sha256("".join(texts).encode()).hexdigest()[:16] == "a12c9847cb56752c"
 
 
+def test_a_draw_whose_walkthrough_does_not_win_is_never_handed_out(monkeypatch):
+    answers = iter([False, True])
+    monkeypatch.setattr(generator, "wins", lambda game, plan: wins(game, plan) and next(answers))
+    redrawn = generate_game(0)
+    monkeypatch.undo()
+    assert redrawn.data != generate_game(0).data
+    assert wins(redrawn.game, redrawn.walkthrough)
+    monkeypatch.setattr(generator, "wins", lambda game, plan: False)
+    monkeypatch.setattr(generator, "_ATTEMPTS", 8)
+    with pytest.raises(EnvError, match="no solvable household game in 8 draws for seed 0, size small"):
+        generate_game(0)
+
+
+def test_few_draws_fail():
+    """The walkthrough names entities as the engine does; were the two to drift apart, redraws would hide it."""
+    for seed in range(30):
+        layout, goal = next(drawn for drawn in (_draw_of(seed, attempt) for attempt in range(20)) if drawn)
+        game = parse_game(game_data(layout, goal), "task")
+        assert set(layout.names().values()) == {*game.object_names, *game.receptacle_names}
+        assert wins(game, walkthrough(layout, goal))
+
+
+def _draw_of(seed, attempt):
+    return generator._draw(random.Random(f"{seed}/{attempt}"), FAMILIES[seed % 6], "full")
+
+
 def test_size_changes_the_game():
     small, full = generate_game(5), generate_game(5, size="full")
     assert len(full.game.receptacle_names) > len(small.game.receptacle_names)
@@ -85,9 +114,6 @@ def test_the_signature_alone_tells_the_split(small_games):
 
 def test_the_signature_ignores_names_and_numbers_but_not_contents():
     """Splits are told apart by it, so it must be equal for one room under two namings and differ for two rooms."""
-    import random
-
-    from itp.envs.household.layout import Layout, Place, Thing
 
     def layout(rng: random.Random, kinds: tuple[str, ...]) -> Layout:
         order = list(range(len(kinds)))
