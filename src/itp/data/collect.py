@@ -72,9 +72,7 @@ class NoisyPlanner:
     def decide(self, contexts: Sequence[DecisionContext]) -> list[Decision]:
         """See `Planner.decide`. The coin and the command come from each context's seed."""
         decisions = self.planner.decide(contexts) if self.epsilon < 1 else [None] * len(contexts)
-        return [
-            self._noisy(context, decision) for context, decision in zip(contexts, decisions, strict=True)
-        ]
+        return [self._noisy(context, decision) for context, decision in zip(contexts, decisions, strict=True)]
 
     def _noisy(self, context: DecisionContext, decision: Decision | None) -> Decision:
         from itp.types import Decision
@@ -132,15 +130,17 @@ def _collect_level(config: Config, epsilon: float, expert: Expert) -> None:
     options = {"size": config.size} if config.env == "household" else {"data": config.data}
 
     def new_env() -> object:
-        return make_env(
-            config.env, split=config.split, engine=config.engine, max_steps=config.max_steps, **options
-        )
+        return make_env(config.env, split=config.split, engine=config.engine, max_steps=config.max_steps, **options)
 
     store = TraceStore(config.out / f"{config.behaviour}-{epsilon:g}.jsonl")
     tasks = list(new_env().task_ids)[config.skip :]
     tasks = tasks[: config.episodes] if config.episodes else tasks
     done = store.completed_ids()
-    base = ExpertPlanner(expert) if config.behaviour == "expert" else build_planner(PlannerSpec("act", policy=config.policy))
+    base = (
+        ExpertPlanner(expert)
+        if config.behaviour == "expert"
+        else build_planner(PlannerSpec("act", policy=config.policy))
+    )
     ticker, won = Ticker(f"collect ε={epsilon:g}"), 0
 
     def keep(trajectory: Trajectory) -> None:

@@ -42,7 +42,9 @@ class TransformersLM:
         self.max_batch_tokens = max_batch_tokens
         end = tokenizer.convert_tokens_to_ids(END) if END in tokenizer.get_vocab() else tokenizer.eos_token_id
         if not isinstance(end, int):
-            raise CheckpointError(f"{name}: its tokenizer has neither {END} nor an eos token; set one in tokenizer_config.json")
+            raise CheckpointError(
+                f"{name}: its tokenizer has neither {END} nor an eos token; set one in tokenizer_config.json"
+            )
         self.end_id: int = end
         self.pad_id: int = tokenizer.pad_token_id if isinstance(tokenizer.pad_token_id, int) else end
         self._continuation_ids: dict[str, tuple[int, ...]] = {}
@@ -210,9 +212,13 @@ def load_pretrained(
         raise ConfigError(f"--dtype {dtype} is unknown: choose one of {', '.join(DTYPES)}")
     folder = Path(path)
     if folder.exists() and not (folder / "config.json").is_file():
-        raise CheckpointError(f"{path} holds no config.json: give a folder written by save_pretrained, such as OUT/model")
+        raise CheckpointError(
+            f"{path} holds no config.json: give a folder written by save_pretrained, such as OUT/model"
+        )
     if not folder.exists() and (folder.is_absolute() or path.startswith(".") or path.count("/") != 1):
-        raise CheckpointError(f"checkpoint {path} does not exist: give a model folder or a Hugging Face id (owner/name)")
+        raise CheckpointError(
+            f"checkpoint {path} does not exist: give a model folder or a Hugging Face id (owner/name)"
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
         model = AutoModelForCausalLM.from_pretrained(path, dtype=DTYPES[dtype])

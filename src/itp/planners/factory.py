@@ -64,7 +64,9 @@ def _build_model_planner(spec: PlannerSpec) -> ItpPlanner:
         raise ConfigError(f"--planner {spec.planner} needs --policy PATH: a folder written by `itp train policy`")
     needs_world_model = spec.planner == "itp" and spec.horizon != "fixed:0"
     if needs_world_model and not spec.world_model:
-        raise ConfigError("--planner itp needs --world-model PATH (a folder written by `itp train world-model`) or rules")
+        raise ConfigError(
+            "--planner itp needs --world-model PATH (a folder written by `itp train world-model`) or rules"
+        )
     from itp.planners.horizon import FixedHorizon, check_fixed, parse_horizon
     from itp.planners.itp import ItpPlanner
     from itp.policy.model import Policy

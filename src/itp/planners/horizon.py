@@ -72,7 +72,9 @@ class LearnedHorizon:
         probs_BK = control.horizon_logits_BK.softmax(-1).cpu()
         choices = []
         for probs, tokens in zip(probs_BK, control.prompt_tokens, strict=True):
-            choices.append(HorizonChoice(int(probs.argmax()), tuple(round(p, 4) for p in probs.tolist()), Usage(tokens, 0, 1)))
+            choices.append(
+                HorizonChoice(int(probs.argmax()), tuple(round(p, 4) for p in probs.tolist()), Usage(tokens, 0, 1))
+            )
         return choices
 
 
@@ -80,7 +82,9 @@ def parse_horizon(spec: str, *, policy: Policy | None, k_max: int) -> HorizonSel
     """Read `fixed:K`, `random` or `learned`. Raises ConfigError with what is allowed."""
     if spec == "learned":
         if policy is None or policy.heads is None:
-            raise ConfigError("--horizon learned needs a --policy with a K-head: run `itp train warmup`, or use fixed:K")
+            raise ConfigError(
+                "--horizon learned needs a --policy with a K-head: run `itp train warmup`, or use fixed:K"
+            )
         return LearnedHorizon(policy)
     if spec == "random":
         return RandomHorizon(k_max)

@@ -89,7 +89,13 @@ def save_checkpoint(
 
 
 def _model_card(config: ItpConfig, body: str) -> str:
-    lines = ["---", "library_name: transformers", "tags: [imagine-then-plan, world-model, text-environments]", "---", ""]
+    lines = [
+        "---",
+        "library_name: transformers",
+        "tags: [imagine-then-plan, world-model, text-environments]",
+        "---",
+        "",
+    ]
     lines += [f"# {config.kind.replace('_', ' ')} ({config.stage})", ""]
     lines += [f"- {field.name}: {getattr(config, field.name)}" for field in dataclasses.fields(config)]
     return "\n".join([*lines, "", body, ""])

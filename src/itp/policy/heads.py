@@ -44,7 +44,9 @@ def load_heads(path: str, hidden_size: int, k_max: int) -> PolicyHeads | None:
     weights = load_file(file)
     stored = weights["horizon.weight"].shape[0] - 1
     if stored != k_max:
-        raise CheckpointError(f"{file} has a K-head for K_max={stored}, but K_max={k_max} is asked for: pass --k-max {stored}")
+        raise CheckpointError(
+            f"{file} has a K-head for K_max={stored}, but K_max={k_max} is asked for: pass --k-max {stored}"
+        )
     heads = PolicyHeads(hidden_size, k_max)
     heads.load_state_dict(weights)
     return heads

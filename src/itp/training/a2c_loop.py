@@ -147,7 +147,9 @@ def train(config: Config) -> dict[str, float]:
     with SummaryWriter(str(config.out / "tensorboard")) as writer, (config.out / "metrics.jsonl").open("a") as log:
         for update in range(first, config.updates):
             actor.progress = update / config.updates
-            metrics = _update(actor.collect(), policy, optimizer, parameters, config, value_only=update < config.value_warmup)
+            metrics = _update(
+                actor.collect(), policy, optimizer, parameters, config, value_only=update < config.value_warmup
+            )
             bad = bad + 1 if metrics["skipped"] else 0
             if bad > MAX_BAD_UPDATES:
                 raise TrainingError(f"{bad} updates in a row had a non-finite loss: lower --lr (now {config.lr})")

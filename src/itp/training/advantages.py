@@ -56,9 +56,7 @@ def explained_variance(values: Floats, targets: Floats) -> float:
     return 0.0 if variance == 0 else 1.0 - float(np.var(targets - values)) / variance
 
 
-def horizon_cost(
-    mode: str, lambda_k: float, *, horizon: int, imagined_tokens: int, progress: float
-) -> float:
+def horizon_cost(mode: str, lambda_k: float, *, horizon: int, imagined_tokens: int, progress: float) -> float:
     """The price of one imagination in the reward.
 
     Args:

@@ -1,6 +1,6 @@
 """`itp train policy`: imitation of the expert's actions, the warm start of every later stage.
 
-    itp train policy --data out/data --out out/policy
+itp train policy --data out/data --out out/policy
 """
 
 from __future__ import annotations

@@ -62,7 +62,9 @@ def progress_callback(title: str) -> TrainerCallback:
         def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             self.base = state.global_step
 
-        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        def on_log(
+            self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any
+        ) -> None:
             logs = logs or {}
             parts = [f"{key} {logs[name]:.3f}" for key, name in _SHOWN.items() if name in logs]
             self.note = "  ".join(parts) or self.note

@@ -89,7 +89,9 @@ def run(config: Config) -> None:
         world_model = load_world_model(config.world_model, config.device, "float32")
         work = _draw(read_trajectories(config.data), config)
         reused = read_labels(config.reuse) if config.reuse else None
-        if reused is not None and [(r.state, r.action) for r in reused] != [(t.states()[i], _label(t, i)) for t, i in work]:
+        if reused is not None and [(r.state, r.action) for r in reused] != [
+            (t.states()[i], _label(t, i)) for t, i in work
+        ]:
             raise ConfigError(f"--reuse {config.reuse} labels other states: give the same --data, --states and --seed")
         _label_all(folder / LABEL_FILE, work, reused, policy, world_model, config)
     report(config.out)
@@ -158,9 +160,7 @@ def _teacher_forced(
     flat = [(trajectory.states()[i], trajectory.steps[i].decision.action) for trajectory, span in spans for i in span]
     predictions = iter(world_model.predict([state for state, _ in flat], [action for _, action in flat]))
     return [
-        ImaginedTrajectory(
-            tuple(ImaginedStep(t.steps[i].decision.action, next(predictions).observation) for i in span)
-        )
+        ImaginedTrajectory(tuple(ImaginedStep(t.steps[i].decision.action, next(predictions).observation) for i in span))
         for t, span in spans
     ]
 
@@ -174,7 +174,9 @@ def _draw(trajectories: Sequence[Trajectory], config: Config) -> list[tuple[Traj
             continue
         pairs += [(trajectory, index) for index, step in enumerate(steps) if step.expert_action]
     if not pairs:
-        raise DataError("--data holds no step with an expert action: collect with `itp collect` (for teacher-forced, ε=0)")
+        raise DataError(
+            "--data holds no step with an expert action: collect with `itp collect` (for teacher-forced, ε=0)"
+        )
     random.Random(config.seed).shuffle(pairs)
     return pairs[: config.states] if config.states else pairs
 

@@ -87,7 +87,9 @@ def fit(
     longest = max(len(row.input_ids) for row in rows)
     limit = getattr(model.config, "max_position_embeddings", longest)
     if longest > limit:
-        raise CheckpointError(f"the longest row has {longest} tokens, the model takes {limit}: lower --max-state-tokens")
+        raise CheckpointError(
+            f"the longest row has {longest} tokens, the model takes {limit}: lower --max-state-tokens"
+        )
     quiet_libraries()
 
     def dataset(items: Sequence[Row]) -> Dataset:

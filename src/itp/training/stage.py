@@ -121,6 +121,7 @@ def _texts(trajectories: Sequence[Trajectory], prompts: object, make_rows: Calla
     for row in make_rows(trajectories, lambda text: [text], prompts):
         yield "".join(row.input_ids)
 
+
 def finish(folder: RunFolder, metrics: dict[str, float] | None = None) -> bool:
     """Close a stage by writing its metrics, or (without metrics) tell whether it was closed before."""
     file = folder / RESULT_FILE

@@ -1,8 +1,8 @@
 """`itp train warmup`: the policy learns to read foresight and the K-head learns when it helps (Liu et al. 2026, eq. 6).
 
-    itp train warmup --labels out/labels --policy out/policy/model --out out/warmup
+itp train warmup --labels out/labels --policy out/policy/model --out out/warmup
 
-    L = L_π(a* | s, τ̂^(K̃)) + η · CE(p(K | s), K̃)
+L = L_π(a* | s, τ̂^(K̃)) + η · CE(p(K | s), K̃)
 """
 
 from __future__ import annotations
@@ -93,9 +93,7 @@ def warmup_rows(labels: Sequence[LabelledState], policy: Policy, config: Config)
             row, control = foresight_row(
                 policy.lm.encode, policy.prompts, label.state, label.foresight.prefix(length), label.action
             )
-            rows.append(
-                {"input_ids": row.input_ids, "labels": row.labels, "control": control, "horizon": horizon}
-            )
+            rows.append({"input_ids": row.input_ids, "labels": row.labels, "control": control, "horizon": horizon})
     return rows
 
 

@@ -1,6 +1,6 @@
 """`itp train world-model`: p(next observation | state, action) by next-token likelihood (Liu et al. 2026, eq. 1).
 
-    itp train world-model --data out/data --out out/world_model
+itp train world-model --data out/data --out out/world_model
 """
 
 from __future__ import annotations
@@ -46,5 +46,3 @@ def run(config: Config) -> None:
         )
         rows = partial(world_model_rows, window=config.window)
         finish(folder, train_stage(config, itp_config, rows, title="world model"))
-
-

@@ -57,9 +57,7 @@ def imagine(
     for depth in range(max(horizons, default=0)):
         live = [branch for branch in branches if branch.horizon > depth]
         _advance(live, policy, world_model, sampling)
-    return [
-        Imagination(ImaginedTrajectory(tuple(b.steps)), b.policy_usage, b.world_model_usage) for b in branches
-    ]
+    return [Imagination(ImaginedTrajectory(tuple(b.steps)), b.policy_usage, b.world_model_usage) for b in branches]
 
 
 def _advance(live: list[_Branch], policy: Policy, world_model: WorldModel, sampling: Sampling) -> None:
