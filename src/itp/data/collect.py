@@ -19,6 +19,7 @@ from itp.errors import ConfigError
 
 if TYPE_CHECKING:
     from itp.envs.alfworld.expert import Expert
+    from itp.envs.base import TextEnv
     from itp.planners.base import Planner
     from itp.types import Decision, DecisionContext, Trajectory
 
@@ -46,7 +47,7 @@ class Config:
     policy: str = ""
     """Checkpoint that acts, for --behaviour policy."""
     epsilon: tuple[float, ...] = (0.0, 0.3)
-    """Noise levels: the probability of a random admissible command at each step. Every task is played once per level."""
+    """Noise levels: probability of a random admissible command at each step. Every task is played once per level."""
     episodes: int = 0
     """Tasks to play per noise level; 0 plays the whole split."""
     skip: int = 0
@@ -129,7 +130,7 @@ def _collect_level(config: Config, epsilon: float, expert: Expert) -> None:
 
     options = {"size": config.size} if config.env == "household" else {"data": config.data}
 
-    def new_env() -> object:
+    def new_env() -> TextEnv:
         return make_env(config.env, split=config.split, engine=config.engine, max_steps=config.max_steps, **options)
 
     store = TraceStore(config.out / f"{config.behaviour}-{epsilon:g}.jsonl")

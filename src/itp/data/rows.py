@@ -1,7 +1,7 @@
 """From trajectories to training rows: token ids with labels, -100 wherever no loss is wanted.
 
-One row holds as many labels as its prompt allows: with `history-v1` an episode is one sequence and every observation (or
-every expert action) in it is a label; with `memory-v1` every step is a row of its own.
+One row holds as many labels as its prompt allows: with `history-v1` an episode is one sequence and every observation
+(or every expert action) in it is a label; with `memory-v1` every step is a row of its own.
 """
 
 from __future__ import annotations

@@ -57,6 +57,7 @@ class TransformersLM:
 
     @property
     def device(self) -> torch.device:
+        """Where the weights are."""
         return self.model.device
 
     def count_tokens(self, text: str) -> int:
@@ -155,7 +156,7 @@ class TransformersLM:
     def tree_batch(
         self, prompts: Sequence[Sequence[int]], tries: Sequence[TokenTrie]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Token ids [B, T], positions [B, T] and attention mask [B, 1, T, T] of prompts with their continuation trees."""
+        """Token ids [B, T], positions [B, T] and attention mask [B, 1, T, T] of prompts with their trees."""
         width = max(len(p) + len(t.tokens) for p, t in zip(prompts, tries, strict=True))
         ids_BT = torch.full((len(prompts), width), self.pad_id, dtype=torch.long)
         positions_BT = torch.zeros_like(ids_BT)
@@ -195,7 +196,7 @@ def path_logprobs(logits_TV: torch.Tensor, prompt_length: int, trie: TokenTrie) 
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Token ids of a text with nothing added; fast tokenizers are called directly, several times quicker on short texts."""
+    """Token ids of a text, nothing added; fast tokenizers are called directly, much quicker on short texts."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:
         return backend.encode(text, add_special_tokens=False).ids
@@ -225,4 +226,4 @@ def load_pretrained(
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(f"checkpoint {path} could not be loaded: {reason}") from error
-    return model.to(device), tokenizer
+    return model.to(device), tokenizer  # pyright: ignore[reportArgumentType, reportCallIssue]

@@ -1,7 +1,7 @@
 """Continuations of one prompt merged into a prefix tree, so that shared beginnings are computed once.
 
-The tree is laid out as one token sequence behind the prompt; an attention mask lets each node see the prompt and its own
-ancestors only. One forward pass then yields the log-probability of every continuation.
+The tree is laid out as one token sequence behind the prompt; an attention mask lets each node see the prompt and its
+own ancestors only. One forward pass then yields the log-probability of every continuation.
 """
 
 from __future__ import annotations

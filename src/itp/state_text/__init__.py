@@ -1,1 +1,1 @@
-"""How a state becomes text for a language model: named, versioned renderers and the one prompt builder on top of them."""
+"""How a state becomes text for a language model: named, versioned renderers and the one prompt builder on top."""

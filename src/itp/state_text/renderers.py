@@ -40,7 +40,7 @@ class HistoryRenderer:
 
 
 def render_step(action: str, observation: str) -> str:
-    """One (action, observation) pair inside a history: the act prompt of its time, without foresight, and what followed."""
+    """One (action, observation) pair of a history: the act prompt of its time, without foresight, and what followed."""
     return f"{CTRL}{ACT}{strip_special(action)}{END}{OBS}{strip_special(observation)}{END}"
 
 

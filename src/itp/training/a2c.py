@@ -50,7 +50,7 @@ class Config:
     lambda_k: float = 0.01
     """λ_K; the paper uses 0.2 with --cost paper."""
     cost: str = "per-token"
-    """What λ_K charges: per-token (per 100 imagined tokens), paper (per imagined step) or annealed (rising, per step)."""
+    """What λ_K charges: per-token (100 imagined tokens), paper (per imagined step) or annealed (rising, per step)."""
     lambda_step: float = 0.01
     """Cost of every real step."""
     success_bonus: float = 0.01

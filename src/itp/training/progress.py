@@ -45,7 +45,8 @@ class Ticker:
         self.shown = now
         elapsed = now - self.start
         left = elapsed / max(done - base, 1) * (total - done)
-        text = f"{self.title:<14} {done:>6}/{total} {done / max(total, 1):4.0%}  {elapsed:5.0f}s, {left:4.0f}s left  {note}"
+        share = done / max(total, 1)
+        text = f"{self.title:<14} {done:>6}/{total} {share:4.0%}  {elapsed:5.0f}s, {left:4.0f}s left  {note}"
         print(text, flush=True)
 
 

@@ -5,7 +5,7 @@ parameters, in the layout that `from_pretrained` reads. Every later stage loads 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from itp.errors import ConfigError
 from itp.lm.tokens import END, PAD, SPECIAL_TOKENS
@@ -13,15 +13,15 @@ from itp.lm.tokens import END, PAD, SPECIAL_TOKENS
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-SIZES = {
+SIZES: dict[str, dict[str, Any]] = {
     "tiny": {"hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 3, "num_attention_heads": 4},
     "small": {"hidden_size": 192, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 6},
     "base": {"hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": 6, "num_attention_heads": 8},
 }
 """Transformer shapes; with a vocabulary of ~1,000 about 0.8M, 2M and 5M parameters."""
 
-# Separators and articles between the names of a list are one piece each, words and numbers another: lists, which make up
-# most of a household's text, then cost three tokens an entry, and a name is copied token by token.
+# Separators and articles between the names of a list are one piece each, words and numbers another: lists, which make
+# up most of a household's text, then cost three tokens an entry, and a name is copied token by token.
 _PIECES = r", and a(?= )|, a(?= )| ?[A-Za-z]+| ?[0-9]+| ?[^\sA-Za-z0-9]+|\s+"
 
 
@@ -77,8 +77,8 @@ def fresh_model(tokenizer: PreTrainedTokenizerBase, size: str, *, max_length: in
         vocab_size=vocabulary,
         max_position_embeddings=max_length,
         tie_word_embeddings=True,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,  # pyright: ignore[reportArgumentType]
+        eos_token_id=tokenizer.eos_token_id,  # pyright: ignore[reportArgumentType]
         bos_token_id=None,
         **SIZES[size],
     )

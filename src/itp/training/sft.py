@@ -80,7 +80,7 @@ def fit(
     from datasets import Dataset
     from transformers import PrinterCallback
     from transformers.trainer_utils import get_last_checkpoint
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage]
 
     if not rows:
         raise ConfigError("no training rows: the trajectories hold no labelled step; collect more with `itp collect`")
@@ -120,7 +120,7 @@ def trainer_options(out: Path, settings: Optimisation) -> dict[str, Any]:
     cpu = not torch.cuda.is_available()
     if settings.batch_size % settings.accumulation:
         raise ConfigError(
-            f"--batch-size {settings.batch_size} is no multiple of --accumulation {settings.accumulation}: change either"
+            f"--batch-size {settings.batch_size} is no multiple of --accumulation {settings.accumulation}: change one"
         )
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "tensorboard")
     return {

@@ -13,6 +13,7 @@ from itp.errors import ConfigError, DataError
 from itp.training.sft import Optimisation
 
 if TYPE_CHECKING:
+    from itp.data.rows import Row
     from itp.policy.checkpoint import ItpConfig
     from itp.run_folder import RunFolder
     from itp.types import Trajectory
@@ -71,7 +72,7 @@ def split_tasks(
 def train_stage(
     config: SftConfig,
     itp_config: ItpConfig,
-    make_rows: Callable[..., Iterable[object]],
+    make_rows: Callable[..., Iterable[Row]],
     *,
     title: str,
 ) -> dict[str, float]:

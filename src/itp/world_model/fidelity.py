@@ -49,7 +49,7 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One real step: s, a and the observation that really followed. `expert` tells whether the expert would have done a."""
+    """One real step: s, a and the observation that followed. `expert` tells whether the expert would have done a."""
 
     state: State
     action: str

@@ -1,4 +1,4 @@
-"""The textual world model: one step of p(s' | s, a) by a causal LM, always through the one prompt of `PromptBuilder`."""
+"""The textual world model: one step of p(s' | s, a) by a causal LM, always with the prompt of `PromptBuilder`."""
 
 from __future__ import annotations
 
