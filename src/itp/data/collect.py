@@ -87,13 +87,17 @@ class NoisyPlanner:
 
 
 def label_with_expert(trajectory: Trajectory, expert: Expert) -> Trajectory:
-    """The same episode with the expert's action in every state."""
+    """The same episode with the expert's action in every state from which the task can still be done.
+
+    The lists of admissible commands have then served, and are dropped: they would be most of the file.
+    """
     from itp.envs.alfworld.belief import Belief
 
     belief = Belief.start(trajectory.task.goal, trajectory.first_observation)
     steps = []
     for step in trajectory.steps:
-        steps.append(replace(step, expert_action=expert.act(belief), admissible=None))
+        label = "" if belief.is_stuck else expert.act(belief, step.admissible)
+        steps.append(replace(step, expert_action=label, admissible=None))
         belief.update(step.decision.action, step.observation)
     return replace(trajectory, steps=tuple(steps))
 

@@ -37,4 +37,4 @@ class ExpertPlanner:
 
     def decide(self, contexts: Sequence[DecisionContext]) -> list[Decision]:
         """See `Planner.decide`."""
-        return [Decision(action=self.expert.act(Belief.of(c.state)), parse="expert") for c in contexts]
+        return [Decision(action=self.expert.act(Belief.of(c.state), c.admissible), parse="expert") for c in contexts]
