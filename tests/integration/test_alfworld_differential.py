@@ -19,6 +19,7 @@ from itp.envs.alfworld.differential import (
     expert_player,
     odd_command,
     random_player,
+    shuffle,
     tour,
     tour_player,
 )
@@ -71,6 +72,20 @@ def test_sliced_hot_clean_and_cool_agree(alfworld_data: Path):
     assert not result.difference
     assert result.covered["slice"] > 0
     assert result.covered["several states"] > 0
+
+
+def test_next_to_it_lists_agree(alfworld_data: Path):
+    """An object moved around several receptacles of one location is listed once per receptacle it was taken from."""
+    games = [game for game in find_games(alfworld_data, "valid_seen") if len(shuffle(game.load())) >= 9]
+    source = min(games, key=lambda game: (len(game.load().receptacle_names), game.task_id))
+    assert source.path is not None
+    fast = FastGame(source.load())
+    commands = shuffle(fast.game)
+    script = iter(commands)
+    official = OfficialGame(source.path)
+    result = compare_engines(source.task_id, fast, official, lambda *_: next(script), len(commands))
+    assert not result.difference
+    assert result.covered["beside"] > 1
 
 
 def episode(env: TextEnv, task_id: str, commands: list[str]) -> list[object]:

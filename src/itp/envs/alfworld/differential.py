@@ -179,7 +179,7 @@ def tour_player(game: Game) -> Player:
 
 
 def tour(game: Game) -> list[str]:
-    """Commands that slice, treat and examine one object of each kind of ability, and use every lamp twice."""
+    """Commands that slice, treat and examine one object of each kind, use every lamp twice, and end with `shuffle`."""
     objects, rooms = game.object_names, game.receptacle_names
     where = {o: r for r, inside in enumerate(game.contents) for o in inside}
     plan: list[str] = []
@@ -220,4 +220,23 @@ def tour(game: Game) -> list[str]:
     for lamp in sorted(game.toggleable & set(where)):
         visit(where[lamp])
         plan.extend([f"use {objects[lamp]}", f"use {objects[lamp]}", "look"])
+    return plan + shuffle(game)
+
+
+def shuffle(game: Game) -> list[str]:
+    """Commands that move one object around the receptacles of one location, looking each time what is "next to it"."""
+    best: list[int] = []
+    thing = -1
+    for source, inside in enumerate(game.contents):
+        here = [r for r, place in enumerate(game.receptacle_location) if place == game.receptacle_location[source]]
+        for o in game.pickupable.intersection(inside):
+            route = [source, *(r for r in here if r != source and o in game.accepts[r])]
+            if len(route) > max(1, len(best)):
+                best, thing = route, o
+    if not best:
+        return []
+    name, rooms = game.object_names[thing], game.receptacle_names
+    plan = [f"go to {rooms[best[0]]}", *(f"open {rooms[r]}" for r in best if r in game.openable)]
+    for source, target in zip(best, [*best[1:], best[0]], strict=True):
+        plan += [f"take {name} from {rooms[source]}", f"put {name} in/on {rooms[target]}", "look"]
     return plan

@@ -52,7 +52,7 @@ def load_game(path: str | Path, task_id: str = "") -> Game:
 
 def task_id_of(path: Path) -> str:
     """Task id of a game file: "TASKFOLDER/TRIALFOLDER"."""
-    return "/".join(path.parts[-3:-1])
+    return "/".join(path.absolute().parts[-3:-1])
 
 
 def parse_game(data: Mapping[str, Any], task_id: str) -> Game:
