@@ -188,8 +188,10 @@ class TransformersLM:
 
 def path_logprobs(logits_TV: torch.Tensor, prompt_length: int, trie: TokenTrie) -> torch.Tensor:
     """Sum node log-probabilities along each continuation's path. A node is predicted at its parent's position."""
-    predicted_at = torch.tensor([prompt_length - 1 if p < 0 else prompt_length + p for p in trie.parents])
-    tokens = torch.tensor(trie.tokens)
+    if not trie.paths:
+        return logits_TV.new_zeros(0)
+    parents = [prompt_length - 1 if p < 0 else prompt_length + p for p in trie.parents]
+    predicted_at, tokens = torch.tensor(parents, dtype=torch.long), torch.tensor(trie.tokens, dtype=torch.long)
     logits_NV = logits_TV[predicted_at.to(logits_TV.device)].float()
     node_logprobs_N = logits_NV.log_softmax(-1).gather(-1, tokens.to(logits_TV.device)[:, None]).squeeze(-1)
     return torch.stack([node_logprobs_N[path].sum() for path in trie.paths])

@@ -44,11 +44,3 @@ class TokenTrie:
                 path.append(node)
             trie.paths.append(path)
         return trie
-
-    def ancestors(self, node: int) -> list[int]:
-        """The node itself and everything above it, nearest first."""
-        chain = []
-        while node >= 0:
-            chain.append(node)
-            node = self.parents[node]
-        return chain

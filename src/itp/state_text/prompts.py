@@ -39,8 +39,8 @@ class PromptBuilder:
         text = self.renderer.render(state)
         if self.count_tokens is None or not self.renderer.droppable or not state.history:
             return text
-        # A character is never more than a few tokens' worth shorter; the cheap test spares most calls a tokenisation.
-        if len(text) <= self.max_state_tokens or self.count_tokens(text) <= self.max_state_tokens:
+        # A text has no more tokens than bytes; the cheap test spares most calls a tokenisation.
+        if len(text.encode(errors="replace")) <= self.max_state_tokens or self.count_tokens(text) <= self.max_state_tokens:
             return text
         low, high = 0, len(state.history)
         while low < high:
