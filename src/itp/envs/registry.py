@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from itp.envs.base import TextEnv
 from itp.errors import ConfigError
+
+if TYPE_CHECKING:
+    from itp.envs.alfworld.data import GameSource
 
 ENTRY_POINT_GROUP = "itp.envs"
 ENGINES = ("fast", "textworld")
@@ -80,9 +84,9 @@ def _alfworld(*, split: str, engine: str, data: str | Path | None, max_steps: in
     _check_engine(engine)
     if unknown := set(options) - {"cache_size"}:
         raise ConfigError(f"options {sorted(unknown)} are unknown; alfworld takes cache_size")
-    from itp.envs.alfworld.data import find_games
+    from itp.envs.alfworld.data import data_folder
 
-    games = find_games(data, split)
+    games = _listing(data_folder(data), split)
     if engine == "textworld":
         from itp.envs.alfworld.official import OfficialEnv
 
@@ -90,6 +94,14 @@ def _alfworld(*, split: str, engine: str, data: str | Path | None, max_steps: in
     from itp.envs.alfworld.env import AlfworldEnv
 
     return AlfworldEnv(games, max_steps=max_steps, **options)
+
+
+@lru_cache(maxsize=8)
+def _listing(folder: Path, split: str) -> list[GameSource]:
+    """The games of a folder, listed once for all environments of a process."""
+    from itp.envs.alfworld.data import find_games
+
+    return find_games(folder, split)
 
 
 def _household(*, split: str, engine: str, data: str | Path | None, max_steps: int, **options: Any) -> TextEnv:
