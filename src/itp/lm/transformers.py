@@ -14,7 +14,7 @@ import torch
 
 from itp.errors import CheckpointError, ConfigError
 from itp.lm.base import Completion, Sampling, Scores
-from itp.lm.tokens import END
+from itp.lm.tokens import END, SPECIAL_TOKENS
 from itp.lm.trie import TokenTrie
 
 if TYPE_CHECKING:
@@ -205,10 +205,25 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return tokenizer(text, add_special_tokens=False)["input_ids"]  # pyright: ignore[reportReturnType]
 
 
+def add_special_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Teach a foreign model the special tokens it lacks, in place; tells whether there were any.
+
+    A `TransformersLM` reads its end token from the tokenizer when it is made: make a new one afterwards.
+    """
+    missing = [token for token in SPECIAL_TOKENS if token not in tokenizer.get_vocab()]
+    if missing:
+        tokenizer.add_special_tokens({"extra_special_tokens": missing}, replace_extra_special_tokens=False)
+        rows: Any = model.get_input_embeddings().weight
+        if len(tokenizer) > len(rows):
+            model.resize_token_embeddings(len(tokenizer))
+    return bool(missing)
+
+
 def load_pretrained(
     path: str, *, device: str = "cpu", dtype: str = "float32"
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load model and tokenizer with `from_pretrained`; local folders are checked first, for a clear message."""
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     if dtype not in DTYPES:
@@ -225,7 +240,7 @@ def load_pretrained(
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
         model = AutoModelForCausalLM.from_pretrained(path, dtype=DTYPES[dtype])
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(f"checkpoint {path} could not be loaded: {reason}") from error
     return model.to(device), tokenizer  # pyright: ignore[reportArgumentType, reportCallIssue]

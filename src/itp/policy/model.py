@@ -10,8 +10,7 @@ import torch
 
 from itp.errors import CheckpointError
 from itp.lm.base import Completion, Sampling, Scores
-from itp.lm.tokens import SPECIAL_TOKENS
-from itp.lm.transformers import TransformersLM, path_logprobs
+from itp.lm.transformers import TransformersLM, add_special_tokens, path_logprobs
 from itp.lm.trie import TokenTrie
 from itp.policy.checkpoint import ItpConfig, read_itp_config, save_checkpoint
 from itp.policy.heads import PolicyHeads, load_heads
@@ -76,12 +75,11 @@ class Policy:
 
     def with_heads(self, k_max: int) -> Policy:
         """The same policy with fresh heads; special tokens it lacks are added to its vocabulary."""
-        missing = [token for token in SPECIAL_TOKENS if token not in self.lm.tokenizer.get_vocab()]
-        if missing:
-            self.lm.tokenizer.add_special_tokens({"additional_special_tokens": missing})
-            self.lm.model.resize_token_embeddings(len(self.lm.tokenizer))
-        heads = PolicyHeads(self.lm.model.config.hidden_size, k_max)
-        return Policy(self.lm, replace(self.config, k_max=k_max), heads)
+        lm = self.lm
+        if add_special_tokens(lm.model, lm.tokenizer):
+            lm = TransformersLM(lm.model, lm.tokenizer, name=lm.name, max_batch_tokens=lm.max_batch_tokens)
+        heads = PolicyHeads(lm.model.config.hidden_size, k_max)
+        return Policy(lm, replace(self.config, k_max=k_max), heads)
 
     @torch.inference_mode()
     def control(self, states: Sequence[State]) -> Control:

@@ -105,12 +105,14 @@ def train_stage(
 
 
 def _base_model(config: SftConfig, texts: Callable[[], Iterable[str]]) -> tuple:
-    from itp.lm.transformers import load_pretrained
+    from itp.lm.transformers import add_special_tokens, load_pretrained
     from itp.training.scratch import SIZES, fresh_model, train_tokenizer
 
     kind, _, size = config.base.partition(":")
     if kind != "scratch":
-        return load_pretrained(config.base)
+        model, tokenizer = load_pretrained(config.base)
+        add_special_tokens(model, tokenizer)
+        return model, tokenizer
     if size not in SIZES:
         raise ConfigError(f"--base {config.base} is unknown: choose scratch:{'|'.join(SIZES)}, a folder or a model id")
     tokenizer = train_tokenizer(texts(), vocab_size=config.vocab_size)
