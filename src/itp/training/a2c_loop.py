@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from itp.world_model.base import WorldModel
 from itp.world_model.imagination import imagine
 
 STATE_FILE = "state.pt"
+LOG_FILE = "metrics.jsonl"
 MINIBATCH = 16
 """Decisions per backward pass; bounds memory, changes nothing else."""
 MAX_BAD_UPDATES = 5
@@ -131,20 +133,21 @@ def train(config: Config) -> dict[str, float]:
     from torch.utils.tensorboard import SummaryWriter
 
     torch.manual_seed(config.seed)
-    state_file = config.out / STATE_FILE
-    resumed = state_file.is_file()
-    policy = Policy.load(str(config.out / "last") if resumed else config.policy, device=config.device)
+    state = _read_state(config.out)
+    first = state["update"] if state else 0
+    policy = Policy.load(str(_saved(config.out, first)) if state else config.policy, device=config.device)
     if policy.heads is None:
         raise CheckpointError(f"--policy {config.policy} has no K-head and value head: run `itp train warmup` first")
     world_model = load_world_model(config.world_model, config.device, "float32")
     parameters = [*policy.lm.model.parameters(), *policy.heads.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=config.lr, weight_decay=0.0)
-    first = _restore(state_file, optimizer) if resumed else 0
+    if state:
+        optimizer.load_state_dict(state["optimizer"])
     actor = Actor(config, policy, world_model)
     actor.random.seed(config.seed + 1_000_003 * first)
     actor.torch_random.manual_seed(config.seed + 1_000_003 * first)
     ticker, bad, metrics = Ticker("a2c"), 0, {}
-    with SummaryWriter(str(config.out / "tensorboard")) as writer, (config.out / "metrics.jsonl").open("a") as log:
+    with SummaryWriter(str(config.out / "tensorboard")) as writer, (config.out / LOG_FILE).open("a") as log:
         for update in range(first, config.updates):
             actor.progress = update / config.updates
             metrics = _update(
@@ -163,7 +166,7 @@ def train(config: Config) -> dict[str, float]:
             note = f"won {metrics['success_rate']:.0%}  mean K {metrics['mean_k']:.2f}  loss {metrics['loss']:+.3f}"
             ticker.tick(update + 1, config.updates, note, base=first)
     policy.save(config.out / "model", stage="a2c", parent=config.policy)
-    return {**metrics, "updates": config.updates}
+    return {**{name: value for name, value in metrics.items() if np.isfinite(value)}, "updates": config.updates}
 
 
 def _update(
@@ -193,6 +196,8 @@ def _update(
         (loss * len(rows) / len(flat)).backward()
         for name, value in {**losses, "loss": loss}.items():
             sums[name] += float(value.detach()) * len(rows) / len(flat)  # pyright: ignore[reportArgumentType]
+    if value_only:
+        _keep_gradients(parameters, policy.heads.value.parameters() if policy.heads else ())
     norm = torch.nn.utils.clip_grad_norm_(parameters, config.grad_clip)
     skipped = not (np.isfinite(sums["loss"]) and bool(torch.isfinite(norm)))
     if not skipped:
@@ -208,6 +213,14 @@ def _update(
         "mean_reward": float(np.mean([t.reward for t in flat])),
         **{f"k_{k}": counts[k] / len(flat) for k in sorted(counts)},
     }
+
+
+def _keep_gradients(parameters: Iterable[torch.nn.Parameter], kept: Iterable[torch.nn.Parameter]) -> None:
+    """Drop all other gradients: the optimiser leaves a parameter without one exactly as it is."""
+    ids = {id(parameter) for parameter in kept}
+    for parameter in parameters:
+        if id(parameter) not in ids:
+            parameter.grad = None
 
 
 def _advantages(steps: list[list[Transition]], config: Config) -> tuple[np.ndarray, np.ndarray]:
@@ -246,13 +259,26 @@ def _losses(
     }
 
 
+def _saved(out: Path, update: int) -> Path:
+    return out / "checkpoints" / f"update-{update}"
+
+
 def _save(out: Path, policy: Policy, optimizer: torch.optim.Optimizer, update: int, config: Config) -> None:
-    policy.save(out / "last", stage="a2c", parent=config.policy)
+    """The state file names the update of its weights and is replaced in one piece, so that a kill spoils nothing."""
+    policy.save(_saved(out, update), stage="a2c", parent=config.policy)
     torch.save({"update": update, "optimizer": optimizer.state_dict()}, out / f"{STATE_FILE}.new")
     (out / f"{STATE_FILE}.new").replace(out / STATE_FILE)
+    for folder in _saved(out, update).parent.iterdir():
+        if folder != _saved(out, update):
+            shutil.rmtree(folder)
 
 
-def _restore(state_file: Path, optimizer: torch.optim.Optimizer) -> int:
-    state = torch.load(state_file, weights_only=True)
-    optimizer.load_state_dict(state["optimizer"])
-    return state["update"]
+def _read_state(out: Path) -> dict[str, Any] | None:
+    """The newest resumable state; log lines of updates after it go, since those will be done again."""
+    if not (out / STATE_FILE).is_file():
+        (out / LOG_FILE).unlink(missing_ok=True)
+        return None
+    state = torch.load(out / STATE_FILE, weights_only=True)
+    lines = (out / LOG_FILE).read_text().splitlines(keepends=True)
+    (out / LOG_FILE).write_text("".join(lines[: state["update"]]))
+    return state
