@@ -94,7 +94,7 @@ def parse_horizon(spec: str, *, policy: Policy | None, k_max: int) -> HorizonSel
 def check_fixed(spec: str, k_max: int) -> int:
     """K of a `fixed:K` spec, refused (never clamped) outside 0..k_max."""
     kind, _, number = spec.partition(":")
-    if kind != "fixed" or not number.isdigit():
+    if kind != "fixed" or not number.isdecimal():
         raise ConfigError(f"--horizon {spec} is unknown: choose fixed:K (such as fixed:3), random or learned")
     if int(number) > k_max:
         raise ConfigError(f"--horizon {spec} exceeds K_max={k_max}: lower it, or raise --k-max")

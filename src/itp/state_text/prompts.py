@@ -40,12 +40,13 @@ class PromptBuilder:
         if self.count_tokens is None or not self.renderer.droppable or not state.history:
             return text
         # A text has no more tokens than bytes; the cheap test spares most calls a tokenisation.
-        if len(text.encode(errors="replace")) <= self.max_state_tokens or self.count_tokens(text) <= self.max_state_tokens:
+        limit = self.max_state_tokens
+        if len(text.encode(errors="replace")) <= limit or self.count_tokens(text) <= limit:
             return text
         low, high = 0, len(state.history)
         while low < high:
             drop = (low + high) // 2
-            fits = self.count_tokens(self.renderer.render(state, drop)) <= self.max_state_tokens
+            fits = self.count_tokens(self.renderer.render(state, drop)) <= limit
             low, high = (low, drop) if fits else (drop + 1, high)
         return self.renderer.render(state, low)
 

@@ -88,13 +88,21 @@ def run(config: Config) -> None:
         policy = Policy.load(config.policy, device=config.device)
         world_model = load_world_model(config.world_model, config.device, "float32")
         work = _draw(read_trajectories(config.data), config)
-        reused = read_labels(config.reuse) if config.reuse else None
-        if reused is not None and [(r.state, r.action) for r in reused] != [
-            (t.states()[i], _label(t, i)) for t, i in work
-        ]:
-            raise ConfigError(f"--reuse {config.reuse} labels other states: give the same --data, --states and --seed")
+        reused = _reused(config, work) if config.reuse else None
         _label_all(folder / LABEL_FILE, work, reused, policy, world_model, config)
     report(config.out)
+
+
+def _reused(config: Config, work: Sequence[tuple[Trajectory, int]]) -> list[LabelledState]:
+    """The labels of `--reuse`. Raises ConfigError when they are of other states or look less far ahead."""
+    assert config.reuse is not None
+    reused = read_labels(config.reuse)
+    if [(label.state, label.action) for label in reused] != [(t.states()[i], _label(t, i)) for t, i in work]:
+        raise ConfigError(f"--reuse {config.reuse} labels other states: give the same --data, --states and --seed")
+    longest = max(len(label.foresight) for label in reused)
+    if longest < config.k_max:
+        raise ConfigError(f"--reuse {config.reuse} imagined {longest} steps, not --k-max {config.k_max}: lower --k-max")
+    return reused
 
 
 def _label_all(
@@ -113,7 +121,7 @@ def _label_all(
         while done < len(work):
             batch = work[done : done + config.batch_size]
             if reused is not None:
-                foresights = [label.foresight for label in reused[done : done + len(batch)]]
+                foresights = [label.foresight.prefix(config.k_max) for label in reused[done : done + len(batch)]]
             else:
                 foresights = _foresights(batch, policy, world_model, config)
             for label in score_states(batch, foresights, policy, config):

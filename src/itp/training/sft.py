@@ -118,7 +118,7 @@ def trainer_options(out: Path, settings: Optimisation) -> dict[str, Any]:
     import torch
 
     cpu = not torch.cuda.is_available()
-    if settings.batch_size % settings.accumulation:
+    if settings.accumulation < 1 or settings.batch_size % settings.accumulation:
         raise ConfigError(
             f"--batch-size {settings.batch_size} is no multiple of --accumulation {settings.accumulation}: change one"
         )

@@ -135,6 +135,8 @@ def _train(policy: Policy, rows: list[dict[str, Any]], config: Config) -> dict[s
             data_collator=lambda batch: _collate(batch, policy.lm.pad_id),
             callbacks=[progress_callback("warm-up")],
         )
+        # compute_loss averages over its own micro-batch, so the Trainer has to divide by the accumulation steps.
+        trainer.model_accepts_loss_kwargs = False
         trainer.remove_callback(PrinterCallback)
         checkpoints = config.out / "checkpoints"
         last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
