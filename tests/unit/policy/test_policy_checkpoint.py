@@ -1,0 +1,184 @@
+"""Checkpoints come back as they were, load with plain transformers, and are refused where they do not fit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from itp.errors import CheckpointError, ConfigError
+from itp.lm.base import Sampling
+from itp.lm.tokens import SPECIAL_TOKENS
+from itp.lm.transformers import TransformersLM
+from itp.policy.checkpoint import ItpConfig, read_itp_config
+from itp.policy.model import Policy
+from itp.world_model.text import TextWorldModel
+from models import imagined, make_policy, random_model, save_policy, save_world_model, some_states, tokenizer
+
+FORESIGHT = imagined(("go to drawer 1", "You arrive at loc 2."))
+
+
+def test_a_policy_with_heads_comes_back_the_same(tmp_path: Path) -> None:
+    policy = make_policy(k_max=3)
+    policy.save(tmp_path / "model", stage="warmup", parent="out/policy/model", card="some words")
+    loaded = Policy.load(str(tmp_path / "model"))
+    for name, tensor in policy.lm.model.state_dict().items():
+        assert torch.equal(tensor, loaded.lm.model.state_dict()[name])
+    assert policy.heads is not None
+    assert loaded.heads is not None
+    for name, tensor in policy.heads.state_dict().items():
+        assert torch.equal(tensor, loaded.heads.state_dict()[name])
+    assert loaded.config == ItpConfig(renderer="memory-v1", k_max=3, stage="warmup", parent="out/policy/model")
+    states = some_states()
+    before, after = policy.control(states), loaded.control(states)
+    assert torch.equal(before.horizon_logits_BK, after.horizon_logits_BK)
+    assert torch.equal(before.values_B, after.values_B)
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "k_max: 3" in card
+    assert "some words" in card
+
+
+def test_a_checkpoint_loads_with_plain_transformers_and_without_pickle(tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    path = save_policy(tmp_path / "model", k_max=2)
+    model = AutoModelForCausalLM.from_pretrained(path)
+    ids = torch.tensor([AutoTokenizer.from_pretrained(path)("<TASK>put a mug<CTRL>")["input_ids"]])
+    assert ids.tolist()[0] == tokenizer()("<TASK>put a mug<CTRL>")["input_ids"]
+    assert torch.equal(model(ids).logits, random_model()(ids).logits)
+    assert not [file.name for file in Path(path).iterdir() if file.suffix in (".bin", ".pt", ".pkl", ".pth")]
+
+
+def test_a_policy_without_heads_has_none_after_loading_and_says_what_to_do(tmp_path: Path) -> None:
+    loaded = Policy.load(save_policy(tmp_path / "model"))
+    assert loaded.heads is None
+    assert loaded.config.k_max == 0
+    with pytest.raises(CheckpointError, match="has no K-head: run `itp train warmup` first"):
+        loaded.control(some_states())
+
+
+def test_another_k_max_than_the_heads_have_is_refused(tmp_path: Path) -> None:
+    path = save_policy(tmp_path / "model", k_max=3)
+    assert Policy.load(path, k_max=3).config.k_max == 3
+    with pytest.raises(CheckpointError, match=r"K_max=3, but K_max=5 is asked for: pass --k-max 3"):
+        Policy.load(path, k_max=5)
+
+
+def test_a_world_model_given_as_policy_is_refused_and_the_reverse(tmp_path: Path) -> None:
+    world_model, policy = save_world_model(tmp_path / "world_model"), save_policy(tmp_path / "policy")
+    with pytest.raises(CheckpointError, match=r"is a world_model checkpoint: --policy needs a policy"):
+        Policy.load(world_model)
+    with pytest.raises(CheckpointError, match=r"is a policy checkpoint: --world-model needs a world model"):
+        TextWorldModel.load(policy)
+
+
+def test_missing_incomplete_and_damaged_folders_are_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"does not exist: give a model folder"):
+        Policy.load(str(tmp_path / "nothing"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CheckpointError, match=r"holds no config.json"):
+        Policy.load(str(tmp_path / "empty"))
+    damaged = Path(save_policy(tmp_path / "damaged"))
+    (damaged / "model.safetensors").write_bytes(b"half")
+    with pytest.raises(CheckpointError, match=r"could not be loaded") as caught:
+        Policy.load(str(damaged))
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unreadable_or_older_itp_config_is_refused(tmp_path: Path) -> None:
+    path = save_policy(tmp_path / "model")
+    file = Path(path) / "itp_config.json"
+    config = json.loads(file.read_text())
+    file.write_text(json.dumps(config | {"prompt_version": "itp-prompt-v0"}))
+    with pytest.raises(CheckpointError, match=r"trained with prompts itp-prompt-v0, this version writes itp-prompt-v1"):
+        read_itp_config(path)
+    file.write_text(json.dumps(config | {"colour": "blue"}))
+    with pytest.raises(CheckpointError, match="not readable as an itp checkpoint config"):
+        read_itp_config(path)
+    file.unlink()
+    assert read_itp_config(path) == ItpConfig()
+
+
+def test_an_unknown_dtype_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--dtype float8 is unknown: choose one of float32"):
+        Policy.load(save_policy(tmp_path / "model"), dtype="float8")
+
+
+@pytest.mark.parametrize("renderer", ["memory-v1", "history-v1"])
+def test_training_scores_are_the_scores_of_acting(renderer: str) -> None:
+    policy = make_policy(renderer, k_max=3)
+    states = some_states(3)
+    foresights = [FORESIGHT, imagined(), imagined(*[("look", "You see nothing.")] * 3)]
+    candidates = [("look", "go to drawer 1"), ("look",), ("inventory", "go to drawer 1", "go to drawer 12")]
+    output = policy.forward(states, foresights, candidates)
+    scores = policy.score_actions(states, foresights, candidates)
+    for row, score in zip(output.action_logprobs, scores, strict=True):
+        assert row.tolist() == pytest.approx(score.logprobs, abs=1e-4)
+    control = policy.control(states)
+    torch.testing.assert_close(output.horizon_logits_BK, control.horizon_logits_BK, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(output.values_B, control.values_B, atol=1e-4, rtol=1e-4)
+    assert control.horizon_logits_BK.shape == (3, 4)
+
+
+def test_the_heads_do_not_see_the_foresight_nor_the_other_states_of_the_batch() -> None:
+    policy, states = make_policy(k_max=2), some_states(4)
+    with_foresight = policy.forward(states, [FORESIGHT] * 4, [("look",)] * 4)
+    alone = torch.cat([policy.control([state]).horizon_logits_BK for state in states])
+    torch.testing.assert_close(with_foresight.horizon_logits_BK, alone, atol=1e-4, rtol=1e-4)
+
+
+def test_a_foresight_changes_the_scores_of_actions() -> None:
+    policy, states = make_policy(), some_states(1)
+    plain = policy.score_actions(states, [imagined()], [("look", "go to drawer 1")])[0]
+    ahead = policy.score_actions(states, [FORESIGHT], [("look", "go to drawer 1")])[0]
+    assert plain.logprobs != ahead.logprobs
+
+
+def foreign_policy() -> Policy:
+    """A model whose tokenizer was made elsewhere: no special token of ours, its own end token."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # pyright: ignore[reportAttributeAccessIssue]
+    backend.decoder = decoders.ByteLevel()  # pyright: ignore[reportAttributeAccessIssue]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    backend.train_from_iterator(
+        ["go to the drawer"], trainers.BpeTrainer(special_tokens=["</s>"], initial_alphabet=alphabet)
+    )
+    foreign = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>")
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(foreign), hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2
+    )
+    return Policy(TransformersLM(LlamaForCausalLM(config), foreign, name="foreign"), ItpConfig())
+
+
+def test_a_foreign_model_with_heads_scores_the_same_before_and_after_saving(tmp_path: Path) -> None:
+    policy = foreign_policy()
+    eos = policy.lm.end_id
+    before = policy.score_actions(some_states(1), [FORESIGHT], [("look",)])
+    assert before[0].prompt_tokens > 0
+    headed = policy.with_heads(2)
+    assert all(len(headed.lm.encode(token)) == 1 for token in SPECIAL_TOKENS)
+    assert headed.lm.end_id != eos
+    headed.save(tmp_path / "model", stage="warmup", parent="")
+    loaded = Policy.load(str(tmp_path / "model"))
+    assert loaded.lm.end_id == headed.lm.end_id
+    actions = [("look", "go to drawer 1")]
+    one, two = (p.score_actions(some_states(1), [FORESIGHT], actions)[0] for p in (headed, loaded))
+    assert one.logprobs == pytest.approx(two.logprobs, abs=1e-5)
+    torch.testing.assert_close(
+        headed.control(some_states(2)).horizon_logits_BK, loaded.control(some_states(2)).horizon_logits_BK
+    )
+
+
+def test_generated_actions_read_the_foresight_and_imagined_ones_do_not() -> None:
+    policy, states = make_policy(), some_states(3)
+    sampling = Sampling(max_new_tokens=6)
+    plain = policy.propose(states, sampling)
+    assert plain == policy.generate_actions(states, [imagined()] * 3, sampling)
+    ahead = policy.generate_actions(states, [FORESIGHT] * 3, sampling)
+    assert [c.prompt_tokens for c in ahead] > [c.prompt_tokens for c in plain]
