@@ -17,6 +17,7 @@ import argparse
 import json
 import multiprocessing
 import random
+import signal
 import sys
 import time
 from collections import Counter
@@ -109,6 +110,11 @@ def report(records: Iterable[Record]) -> int:
     return len(differing)
 
 
+def ignore_interrupts() -> None:
+    """Workers leave Ctrl-C to the main process, which reports what is done."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def select(args: argparse.Namespace) -> list[GameSource]:
     """The games asked for: all, or a sample that is the same for the same seed."""
     splits = ["train", "valid_seen"] if args.split == "all" else [args.split]
@@ -128,7 +134,8 @@ def run(args: argparse.Namespace) -> list[Record]:
     work = partial(compare_game, players=players, steps=args.steps, seed=args.seed, untouched=args.untouched)
     print(f"{len(games)} games, {len(done)} done before, {len(todo)} to do with {args.workers} workers", flush=True)
     # Each official game leaves some memory behind, hence fresh processes from time to time.
-    with multiprocessing.get_context("spawn").Pool(args.workers, maxtasksperchild=100) as pool:
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(args.workers, ignore_interrupts, maxtasksperchild=100) as pool:
         try:
             for number, record in enumerate(pool.imap_unordered(work, todo), 1):
                 records.append(record)
