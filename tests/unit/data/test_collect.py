@@ -1,0 +1,137 @@
+"""`itp collect`: what is played, how it is labelled, and that a second run adds nothing twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from itp import make_env
+from itp.cli.main import main
+from itp.data.collect import NoisyPlanner, label_with_expert
+from itp.envs.alfworld.belief import Belief
+from itp.envs.alfworld.expert import Expert
+from itp.planners.simple import ExpertPlanner
+from itp.rollout.lockstep import run_episodes
+from itp.trace.store import TraceStore
+from itp.types import DecisionContext, State, Trajectory
+from models import episodes, save_policy
+
+
+def collect(out: Path, *words: str) -> int:
+    return main(["collect", "--episodes", "3", "--max-steps", "8", *words, "--out", str(out)])
+
+
+def read(file: Path) -> list[Trajectory]:
+    return TraceStore(file).read()
+
+
+def test_every_noise_level_plays_the_same_tasks_into_its_own_file(tmp_path: Path) -> None:
+    assert collect(tmp_path / "out", "--epsilon", "0", "0.5", "1") == 0
+    levels = [read(tmp_path / "out" / f"expert-{level}.jsonl") for level in ("0", "0.5", "1")]
+    tasks = [{trajectory.task.task_id for trajectory in level} for level in levels]
+    assert tasks[0] == tasks[1] == tasks[2]
+    assert len(tasks[0]) == 3
+
+    def agreement(level: list[Trajectory]) -> float:
+        steps = [step for trajectory in level for step in trajectory.steps]
+        return sum(step.decision.action == step.expert_action for step in steps) / len(steps)
+
+    assert agreement(levels[0]) == 1
+    assert agreement(levels[0]) > agreement(levels[1]) > agreement(levels[2])
+    assert all(step.decision.parse == "random" for trajectory in levels[2] for step in trajectory.steps)
+
+
+def test_a_second_run_resumes_and_doubles_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert collect(out, "--epsilon", "0.3") == 0
+    file = out / "expert-0.3.jsonl"
+    whole = file.read_bytes()
+    assert collect(out, "--epsilon", "0.3") == 0
+    assert file.read_bytes() == whole
+    lines = whole.splitlines(keepends=True)
+    file.write_bytes(lines[0] + lines[1][:40])
+    assert collect(out, "--epsilon", "0.3") == 0
+    redone = {t.task.task_id: [s.decision.action for s in t.steps] for t in read(file)}
+    file.write_bytes(whole)
+    assert redone == {t.task.task_id: [s.decision.action for s in t.steps] for t in read(file)}
+
+
+def test_a_policy_can_be_the_one_that_acts_while_the_expert_labels(tmp_path: Path) -> None:
+    policy = save_policy(tmp_path / "policy")
+    assert collect(tmp_path / "out", "--behaviour", "policy", "--policy", policy, "--epsilon", "0") == 0
+    played = read(tmp_path / "out" / "policy-0.jsonl")
+    steps = [step for trajectory in played for step in trajectory.steps]
+    assert {step.decision.parse for step in steps} == {"scored"}
+    assert any(step.decision.action != step.expert_action for step in steps)
+
+
+def test_skip_leaves_out_the_first_tasks(tmp_path: Path) -> None:
+    assert collect(tmp_path / "all", "--epsilon", "0", "--episodes", "4") == 0
+    assert collect(tmp_path / "rest", "--epsilon", "0", "--episodes", "2", "--skip", "2") == 0
+    everything, rest = (read(tmp_path / name / "expert-0.jsonl") for name in ("all", "rest"))
+    ids = sorted(t.task.task_id for t in everything)
+    assert sorted(t.task.task_id for t in rest) == ids[2:]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--behaviour", "cat"], "--behaviour cat is unknown: choose one of expert, policy"),
+        (["--behaviour", "policy"], "--behaviour policy needs --policy PATH"),
+        (["--epsilon", "1.5"], "--epsilon 1.5 is not a probability: give values from 0 to 1"),
+        (["--split", "nowhere"], "nowhere"),
+    ],
+)
+def test_wrong_settings_are_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert collect(tmp_path / "out", *words) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_another_configuration_in_the_same_folder_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert collect(tmp_path / "out", "--epsilon", "0") == 0
+    assert collect(tmp_path / "out", "--epsilon", "0", "--seed", "3") == 2
+    assert "seed: 0 there, 3 now" in capsys.readouterr().err
+
+
+def test_every_state_is_labelled_with_what_the_expert_would_do_in_it() -> None:
+    expert = Expert()
+    played = episodes(4, 0.5)
+    assert any(step.decision.action != step.expert_action for t in played for step in t.steps)
+    for trajectory in played:
+        again = label_with_expert(trajectory, expert)
+        assert [s.decision for s in again.steps] == [s.decision for s in trajectory.steps]
+        for state, step in zip(again.states(), again.steps, strict=False):
+            if not Belief.of(state).is_stuck:
+                assert step.expert_action == expert.act(Belief.of(state))
+
+
+def test_a_label_is_always_a_command_that_the_game_accepts_there() -> None:
+    env = make_env("household")
+    played = run_episodes(
+        lambda: make_env("household", max_steps=10),
+        NoisyPlanner(ExpertPlanner(), 0.6),
+        list(env.task_ids)[:6],
+        batch_size=6,
+        max_steps=10,
+        seed=1,
+    )
+    for trajectory in played:
+        for before, after in zip(trajectory.steps, label_with_expert(trajectory, Expert()).steps, strict=True):
+            assert before.admissible is not None
+            assert after.expert_action in (*before.admissible, "")
+
+
+def test_noise_depends_on_the_context_alone() -> None:
+    contexts = [DecisionContext(State("", ""), ("a", "b", "c"), seed) for seed in range(60)]
+    planner = NoisyPlanner(ExpertPlanner(), 0.5)
+    forwards, backwards = planner.decide(contexts), planner.decide(contexts[::-1])[::-1]
+    assert forwards == backwards
+    share = sum(decision.parse == "random" for decision in forwards) / 60
+    assert 0.3 < share < 0.7

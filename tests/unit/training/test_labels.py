@@ -1,0 +1,210 @@
+"""Pseudo-labels: the best horizon, what the expert's action is scored under, and runs that resume."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from itp.cli.main import main
+from itp.errors import ConfigError, DataError
+from itp.trace.store import TraceStore
+from itp.training import pseudo_label
+from itp.training.pseudo_label import Config, best_horizon, read_labels, score_states
+from itp.types import Trajectory
+from models import ScriptedPolicy, ScriptedWorldModel, episodes, make_policy, save_policy
+
+
+@pytest.mark.parametrize(
+    ("scores", "lambda_k", "best"),
+    [
+        ([-1.0], 0.2, 0),
+        ([-1.0, -0.5, -0.1], 0.0, 2),
+        ([-1.0, -0.5, -0.1], 0.2, 2),
+        ([-1.0, -0.5, -0.4], 0.2, 1),
+        ([-1.0, -0.9, -0.8], 0.2, 0),
+        ([-1.0, -1.0, -1.0], 0.0, 0),
+        ([-2.0, -1.0, -1.0], 0.0, 1),
+        ([-1.0, -0.5], 0.5, 0),
+        ([-0.1, -3.0], 0.0, 0),
+    ],
+)
+def test_best_horizon_is_the_shortest_arg_max_of_eq_5(scores: list[float], lambda_k: float, best: int) -> None:
+    assert best_horizon(scores, lambda_k) == best
+
+
+def config(**changes: Any) -> Config:
+    return replace(Config(out=Path(), data=(), policy="", world_model="rules"), **changes)
+
+
+def test_scores_are_of_the_experts_action_under_every_prefix_of_the_foresight() -> None:
+    policy = ScriptedPolicy(score=lambda state, foresight, action: -abs(len(foresight) - 2) - len(action) / 1000)
+    batch = [(t, i) for t in episodes()[:2] for i in (0, 3)]
+    foresights = pseudo_label._foresights(batch, cast("Any", policy), ScriptedWorldModel(), config(k_max=4))
+    labels = list(score_states(batch, foresights, cast("Any", policy), config(k_max=4, lambda_k=0.1)))
+    for (trajectory, index), label in zip(batch, labels, strict=True):
+        expert = trajectory.steps[index].expert_action
+        assert (label.state, label.action) == (trajectory.states()[index], expert)
+        assert label.scores == tuple(-abs(k - 2) - len(expert) / 1000 for k in range(5))
+        assert label.horizon == 2
+    seen = policy.acted[:5]
+    assert [len(foresight) for _, foresight in seen] == [0, 1, 2, 3, 4]
+    assert all(foresight == labels[0].foresight.prefix(k) for k, (_, foresight) in enumerate(seen))
+
+
+def test_by_default_the_policy_imagines_for_itself() -> None:
+    policy = ScriptedPolicy(lambda state: "what I would do")
+    [foresight] = pseudo_label._foresights(
+        [(episodes()[0], 0)], cast("Any", policy), ScriptedWorldModel(), config(k_max=3)
+    )
+    assert [step.action for step in foresight.steps] == ["what I would do"] * 3
+
+
+def test_teacher_forcing_uses_the_experts_actions_from_real_states() -> None:
+    trajectory = episodes(6, 0.0)[0]
+    policy, world = ScriptedPolicy(), ScriptedWorldModel()
+    last = len(trajectory.steps) - 1
+    forced = config(foresight="teacher-forced", k_max=3)
+    near, end = pseudo_label._foresights([(trajectory, 1), (trajectory, last)], cast("Any", policy), world, forced)
+    assert [step.action for step in near.steps] == [s.expert_action for s in trajectory.steps[1:4]]
+    assert [state for state, _ in world.asked[:3]] == trajectory.states()[1:4]
+    assert len(end) == 1
+    assert policy.proposed == []
+
+
+def test_teacher_forcing_skips_episodes_that_left_the_experts_way() -> None:
+    forced = config(foresight="teacher-forced", states=0)
+    clean, noisy = episodes(6, 0.0), episodes(4, 0.5)
+    drawn = pseudo_label._draw([*clean, *noisy], forced)
+    assert {id(t) for t, _ in drawn} == {
+        id(t) for t in (*clean, *noisy) if all(s.decision.action == s.expert_action for s in t.steps)
+    }
+    off = [t for t in noisy if any(s.decision.action != s.expert_action for s in t.steps)]
+    with pytest.raises(DataError, match="holds no step with an expert action"):
+        pseudo_label._draw(off, forced)
+
+
+def test_states_are_drawn_evenly_repeatably_and_only_where_the_expert_knows_better() -> None:
+    everything = pseudo_label._draw(episodes(), config(states=0))
+    assert len(everything) == sum(bool(s.expert_action) for t in episodes() for s in t.steps)
+    some = pseudo_label._draw(episodes(), config(states=10))
+    assert some == pseudo_label._draw(episodes(), config(states=10)) == everything[:10]
+    assert some != pseudo_label._draw(episodes(), config(states=10, seed=1))
+
+
+def write(path: Path, trajectories: tuple[Trajectory, ...]) -> str:
+    store = TraceStore(path / "expert-0.jsonl")
+    for trajectory in trajectories:
+        store.append(trajectory)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("label")
+    data, policy = write(folder / "data", episodes()), save_policy(folder / "policy")
+    return ["--data", data, "--policy", policy, "--world-model", "rules", "--k-max", "2", "--batch-size", "4"]
+
+
+def label(out: Path, inputs: list[str], *words: str) -> int:
+    return main(["label", *inputs, "--states", "10", *words, "--out", str(out)])
+
+
+def test_labels_come_back_from_their_file_and_a_torn_line_is_done_again(tmp_path: Path, inputs: list[str]) -> None:
+    out = tmp_path / "out"
+    assert label(out, inputs) == 0
+    labels = read_labels(out)
+    assert len(labels) == 10
+    policy = make_policy()
+    for item in labels:
+        score = policy.score_actions([item.state], [item.foresight.prefix(1)], [[item.action]])[0].logprobs[0]
+        assert item.scores[1] == pytest.approx(score, abs=1e-3)
+        assert item.horizon == best_horizon(item.scores, 0.05)
+    file = out / "labels.jsonl"
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(lines[:6]) + lines[6][:30])
+    assert label(out, inputs) == 0
+    again = read_labels(out)
+    assert [(i.state, i.action, i.foresight) for i in again] == [(i.state, i.action, i.foresight) for i in labels]
+    for one, two in zip(again, labels, strict=True):
+        assert one.scores == pytest.approx(two.scores, abs=1e-3)
+
+
+def test_a_finished_run_is_left_alone_and_its_histogram_printed(
+    tmp_path: Path, inputs: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert label(tmp_path, inputs) == 0
+    before = (tmp_path / "labels.jsonl").read_bytes()
+    capsys.readouterr()
+    assert label(tmp_path, inputs) == 0
+    assert (tmp_path / "labels.jsonl").read_bytes() == before
+    shown = capsys.readouterr().out
+    assert [line[:3] for line in shown.splitlines() if line.startswith("K=")] == ["K=0", "K=1", "K=2"]
+
+
+def test_reuse_scores_the_same_foresights_with_another_policy(
+    tmp_path: Path, inputs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert label(tmp_path / "first", inputs) == 0
+    monkeypatch.setattr(pseudo_label, "_foresights", lambda *_: pytest.fail("imagined anew"))
+    other = [*inputs, "--policy", save_policy(tmp_path / "other", seed=5)]
+    assert label(tmp_path / "second", other, "--reuse", str(tmp_path / "first")) == 0
+    first, second = read_labels(tmp_path / "first"), read_labels(tmp_path / "second")
+    assert [i.foresight for i in first] == [i.foresight for i in second]
+    assert [i.scores for i in first] != [i.scores for i in second]
+
+
+def test_reuse_keeps_to_a_smaller_k_max_and_refuses_a_larger_one(
+    tmp_path: Path, inputs: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert label(tmp_path / "first", inputs) == 0
+    assert label(tmp_path / "less", inputs, "--k-max", "1", "--reuse", str(tmp_path / "first")) == 0
+    assert {len(item.scores) for item in read_labels(tmp_path / "less")} == {2}
+    assert label(tmp_path / "more", inputs, "--k-max", "3", "--reuse", str(tmp_path / "first")) == 2
+    assert "imagined 2 steps, not --k-max 3: lower --k-max" in capsys.readouterr().err
+
+
+def test_reuse_of_other_states_is_refused(
+    tmp_path: Path, inputs: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert label(tmp_path / "first", inputs) == 0
+    assert label(tmp_path / "second", inputs, "--seed", "1", "--reuse", str(tmp_path / "first")) == 2
+    assert "labels other states: give the same --data, --states and --seed" in capsys.readouterr().err
+
+
+def test_a_folder_without_labels_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"holds no labels.jsonl: give a folder written by `itp label`"):
+        read_labels(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--foresight", "oracle"], "--foresight oracle is unknown: choose one of policy, teacher-forced"),
+        (["--k-max", "0"], "--k-max 0 leaves nothing to label: give 1 or more"),
+    ],
+)
+def test_wrong_settings_are_refused(
+    tmp_path: Path, inputs: list[str], capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert label(tmp_path / "out", inputs, *words) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_another_price_chooses_again_from_the_stored_scores(tmp_path: Path, inputs: list[str]) -> None:
+    from itp.training.warmup import Config as WarmupConfig
+    from itp.training.warmup import warmup_rows
+
+    assert label(tmp_path / "labels", inputs) == 0
+    labels = read_labels(tmp_path / "labels")
+    settings = WarmupConfig(out=tmp_path, labels=tmp_path, policy="", k_max=2)
+    rows = warmup_rows(labels, make_policy(), replace(settings, lambda_k=1e9))
+    assert {row["horizon"] for row in rows} == {0}
+    rows = warmup_rows(labels, make_policy(), replace(settings, lambda_k=0.0))
+    assert [row["horizon"] for row in rows] == [best_horizon(item.scores, 0.0) for item in labels]
+    with pytest.raises(ConfigError, match="beyond --k-max 0"):
+        warmup_rows([replace(labels[0], horizon=1)], make_policy(), replace(settings, k_max=0))
+    assert json.loads((tmp_path / "labels" / "labels.jsonl").read_text().splitlines()[0])["history"] is not None
