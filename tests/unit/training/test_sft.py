@@ -1,0 +1,195 @@
+"""The supervised stages: loss where the rows say, held-out tasks, resuming, and settings that cannot work."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from itp.cli.main import main
+from itp.data.rows import IGNORE, Row
+from itp.errors import CheckpointError, ConfigError, DataError
+from itp.policy.checkpoint import read_itp_config
+from itp.trace.store import TraceStore
+from itp.training.progress import Ticker
+from itp.training.sft import Optimisation, fit, split_by_episode
+from itp.training.stage import read_trajectories, split_tasks
+from models import episodes, lm, random_model, save_policy, tokenizer
+
+FAST = Optimisation(epochs=1, batch_size=2, bf16=False)
+
+
+def rows(count: int = 6) -> list[Row]:
+    """Rows of different length: a number as prompt, its double as answer."""
+    made = []
+    for n in range(count):
+        row = Row()
+        row.add(lm().encode("go to " + "the " * n + f"{n}"), learn=False)
+        row.add(lm().encode(f" drawer {2 * n}<END>"), learn=True)
+        made.append(row)
+    return made
+
+
+def test_the_model_gets_exactly_the_labels_of_the_rows(tmp_path: Path) -> None:
+    model = copy.deepcopy(random_model())
+    seen: list[tuple[list[int], list[int]]] = []
+
+    def record(_: object, __: object, inputs: dict[str, Any]) -> None:
+        seen.extend(zip(inputs["input_ids"].tolist(), inputs["labels"].tolist(), strict=True))
+
+    model.register_forward_pre_hook(record, with_kwargs=True)
+    fit(model, tokenizer(), rows(), [], out=tmp_path, settings=FAST, title="test")
+    assert len(seen) == 6
+    for row in rows():
+        length = len(row.input_ids)
+        [(tokens, labels)] = [item for item in seen if item[0][:length] == row.input_ids]
+        assert labels[:length] == row.labels
+        assert set(labels[length:]) <= {IGNORE}, "padding carries loss"
+        assert set(tokens[length:]) <= {lm().pad_id}
+
+
+def test_training_lowers_the_loss_on_a_toy_set(tmp_path: Path) -> None:
+    settings = replace(FAST, epochs=30, lr=2e-3)
+    model = copy.deepcopy(random_model())
+    before = fit(model, tokenizer(), rows(), rows(), out=tmp_path / "a", settings=replace(FAST, lr=0.0), title="test")
+    after = fit(model, tokenizer(), rows(), rows(), out=tmp_path / "b", settings=settings, title="test")
+    assert after["eval_loss"] < before["eval_loss"] / 4
+
+
+def test_accumulation_changes_neither_loss_nor_result_by_much(tmp_path: Path) -> None:
+    same = [rows()[3]] * 4
+    results = []
+    for accumulation in (1, 4):
+        model = copy.deepcopy(random_model())
+        settings = replace(FAST, batch_size=4, accumulation=accumulation)
+        metrics = fit(model, tokenizer(), same, [], out=tmp_path / str(accumulation), settings=settings, title="test")
+        results.append((metrics["train_loss"], torch.cat([p.flatten() for p in model.parameters()])))
+    assert results[0][0] == pytest.approx(results[1][0], rel=1e-3)
+    torch.testing.assert_close(results[0][1], results[1][1], atol=1e-4, rtol=1e-3)
+
+
+def test_nothing_to_train_on_and_rows_beyond_the_models_positions_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no training rows"):
+        fit(random_model(), tokenizer(), [], [], out=tmp_path, settings=FAST, title="test")
+    long = Row(list(range(8)) * 1000, [IGNORE] * 8000)
+    with pytest.raises(CheckpointError, match=r"8000 tokens, the model takes 4096: lower --max-state-tokens"):
+        fit(random_model(), tokenizer(), [long], [], out=tmp_path, settings=FAST, title="test")
+
+
+@pytest.mark.parametrize("accumulation", [0, 3, 4])
+def test_an_accumulation_that_does_not_split_the_batch_is_refused(tmp_path: Path, accumulation: int) -> None:
+    settings = replace(FAST, accumulation=accumulation)
+    with pytest.raises(ConfigError, match=f"--batch-size 2 is no multiple of --accumulation {accumulation}"):
+        fit(random_model(), tokenizer(), rows(), [], out=tmp_path, settings=settings, title="test")
+
+
+@pytest.mark.parametrize("held_out", [0.0, 0.2, 0.5])
+def test_no_task_is_on_both_sides_of_the_split_however_often_it_was_played(held_out: float) -> None:
+    played = [*episodes(), *episodes(4, 0.5), *episodes()]
+    train, test = split_tasks(played, held_out, seed=1)
+    assert len(train) + len(test) == len(played)
+    train_ids, test_ids = ({t.task.task_id for t in side} for side in (train, test))
+    assert not train_ids & test_ids
+    assert len(test_ids) == round(held_out * len(train_ids | test_ids))
+    assert split_tasks(played[::-1], held_out, seed=1)[1] != [] or held_out == 0
+    assert {t.task.task_id for t in split_tasks(played[::-1], held_out, seed=1)[1]} == test_ids
+
+
+def test_a_share_that_cannot_be_held_out_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"--held-out 0.9 is not allowed: give a share from 0 to 0.5"):
+        split_by_episode([1, 2, 3], 0.9, 0)
+
+
+def write(path: Path) -> Path:
+    store = TraceStore(path / "expert-0.jsonl")
+    for trajectory in episodes()[:4]:
+        store.append(trajectory)
+    return path
+
+
+def test_missing_data_is_refused_with_the_flag_to_change(tmp_path: Path) -> None:
+    for path in (tmp_path / "nothing", tmp_path):
+        with pytest.raises(DataError, match=r"--data .* holds no trajectories: give a folder written by `itp collect`"):
+            read_trajectories([path])
+    data = write(tmp_path / "data")
+    assert len(read_trajectories([data])) == len(read_trajectories([data / "expert-0.jsonl"])) == 4
+
+
+def train(data: Path, out: Path, *words: str, stage: str = "policy") -> int:
+    settings = ["--base", "scratch:tiny", "--vocab-size", "300", "--epochs", "2", "--batch-size", "8"]
+    return main(["train", stage, "--data", str(data), *settings, *words, "--out", str(out)])
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(out / "model" / "model.safetensors")
+
+
+def test_an_interrupted_training_goes_on_and_ends_with_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write(tmp_path / "data")
+    exact = ["--no-bf16", "--save-steps", "4"]
+    assert train(data, tmp_path / "straight", *exact) == 0
+    tick, ticks = Ticker.tick, []
+
+    def killed(self: Ticker, done: int, total: int, note: str = "", *, base: int = 0) -> None:
+        ticks.append((base, done))
+        if len(ticks) == 7:
+            raise KeyboardInterrupt
+        tick(self, done, total, note, base=base)
+
+    monkeypatch.setattr(Ticker, "tick", killed)
+    assert train(data, tmp_path / "resumed", *exact) == 130
+    assert not (tmp_path / "resumed" / "model").exists()
+    assert train(data, tmp_path / "resumed", *exact) == 0
+    assert ticks[7] == (4, 5), "it did not go on after the checkpoint of step 4"
+    straight, resumed = weights(tmp_path / "straight"), weights(tmp_path / "resumed")
+    for name, tensor in straight.items():
+        torch.testing.assert_close(resumed[name], tensor, atol=1e-5, rtol=1e-4)
+
+
+def test_a_finished_stage_is_reported_not_trained_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write(tmp_path / "data")
+    assert train(data, tmp_path / "out", stage="world-model") == 0
+    monkeypatch.setattr("itp.training.stage.train_stage", lambda *_, **__: pytest.fail("trained again"))
+    capsys.readouterr()
+    assert train(data, tmp_path / "out", stage="world-model") == 0
+    assert "done." in capsys.readouterr().out
+    assert train(data, tmp_path / "out", "--lr", "0.5", stage="world-model") == 2
+    assert "lr" in capsys.readouterr().err
+    config = read_itp_config(str(tmp_path / "out" / "model"))
+    assert (config.kind, config.renderer, config.stage) == ("world_model", "history-v1", "world-model")
+    metrics = json.loads((tmp_path / "out" / "training.json").read_text())["metrics"]
+    assert metrics["rows"] > 0
+
+
+def test_a_checkpoint_can_be_the_base_of_the_next(tmp_path: Path) -> None:
+    data, base = write(tmp_path / "data"), save_policy(tmp_path / "base")
+    assert train(data, tmp_path / "out", "--base", base, "--epochs", "1") == 0
+    assert read_itp_config(str(tmp_path / "out" / "model")).parent == base
+    assert len(weights(tmp_path / "out")) > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--base", "scratch:huge"], "--base scratch:huge is unknown: choose scratch:tiny|small|base"),
+        (["--renderer", "prose"], "renderer prose is unknown: choose one of history-v1, memory-v1"),
+        (["--held-out", "0.9"], "--held-out 0.9 is not allowed"),
+        (["--data", "nowhere"], "--data nowhere holds no trajectories"),
+    ],
+)
+def test_wrong_settings_are_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert train(write(tmp_path / "data"), tmp_path / "out", *words) == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,129 @@
+"""Warm-up: the K-head learns at the very position and prompt that it is queried at."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from itp.errors import ConfigError
+from itp.lm.tokens import END
+from itp.policy.heads import PolicyHeads
+from itp.policy.model import Policy
+from itp.state_text.renderers import RENDERERS
+from itp.training.pseudo_label import LabelledState
+from itp.training.sft import Optimisation
+from itp.training.warmup import Config, _train, warmup_rows
+from itp.types import ImaginedTrajectory
+from models import decode, imagined, make_policy, some_states
+
+FORESIGHT = imagined(("go to drawer 1", "You arrive at loc 2."), ("look", "You see nothing."))
+
+
+def labelled(count: int = 4, foresight: ImaginedTrajectory = FORESIGHT) -> list[LabelledState]:
+    """States whose best horizon is 0 and 2 in turn."""
+    return [
+        LabelledState(state, f"go to drawer {n}", foresight, (-1.0, -0.9, -0.5), 2 * (n % 2))
+        for n, state in enumerate(some_states(count))
+    ]
+
+
+def settings(out: Path, *, k_max: int = 2, eta: float = 0.5, foresight: str = "label", **optim: Any) -> Config:
+    optimisation = replace(Optimisation(epochs=1, batch_size=4, bf16=False), **optim)
+    return Config(out=out, labels=out, policy="", k_max=k_max, eta=eta, foresight=foresight, optim=optimisation)
+
+
+def train(policy: Policy, config: Config, labels: list[LabelledState] | None = None) -> dict[str, float]:
+    return _train(policy, warmup_rows(labels or labelled(), policy, config), config)
+
+
+@pytest.mark.parametrize("renderer", list(RENDERERS))
+def test_training_and_acting_show_the_k_head_the_same_hidden_state(
+    renderer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy, shown = make_policy(renderer, k_max=2, fresh=True), []
+    forward = PolicyHeads.forward
+
+    def recording(self: PolicyHeads, hidden_BD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        shown.extend(hidden_BD.detach().clone())
+        return forward(self, hidden_BD)
+
+    monkeypatch.setattr(PolicyHeads, "forward", recording)
+    train(policy, settings(tmp_path, lr=0.0))
+    trained, shown[:] = torch.stack(shown), []
+    policy.control(some_states(4))
+    acting = torch.stack(shown)
+    distances = torch.cdist(trained, acting)
+    assert trained.shape == acting.shape
+    assert sorted(distances.argmin(dim=1).tolist()) == [0, 1, 2, 3]
+    assert float(distances.min(dim=1).values.max()) < 1e-3
+    assert float(torch.cdist(acting, acting).add(torch.eye(4) * 1e9).min()) > 0.1
+
+
+def test_rows_hold_k_the_action_and_a_foresight_of_that_length(tmp_path: Path) -> None:
+    policy = make_policy(k_max=2)
+    for row, label in zip(warmup_rows(labelled(), policy, settings(tmp_path)), labelled(), strict=True):
+        assert row["horizon"] == label.horizon
+        text = decode(row["input_ids"])
+        assert text == policy.prompts.act(label.state, FORESIGHT.prefix(label.horizon)) + label.action + END
+        assert decode([token for token in row["labels"] if token >= 0]) == label.action + END
+        control = policy.lm.encode(policy.prompts.control(label.state))
+        assert row["input_ids"][: row["control"] + 1] == control
+
+
+def lengths(config: Config, draws: int = 40) -> Counter[int]:
+    policy = make_policy(k_max=2)
+    rows = warmup_rows(labelled(1), policy, replace(config, draws=draws))
+    return Counter(decode(row["input_ids"]).count("<IMAGINE>") for row in rows)
+
+
+def test_the_foresight_setting_decides_the_length_learnt_with(tmp_path: Path) -> None:
+    assert set(lengths(settings(tmp_path, foresight="label"))) == {0}
+    uniform, mixed = (lengths(settings(tmp_path, foresight=kind)) for kind in ("uniform", "mixed"))
+    assert set(uniform) == set(mixed) == {0, 1, 2}
+    assert mixed[0] > uniform[0]
+
+
+def test_a_label_beyond_k_max_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"a label has K=2, beyond --k-max 1: raise it, or label again"):
+        warmup_rows(labelled(), make_policy(k_max=1), settings(tmp_path, k_max=1))
+
+
+def test_the_k_head_and_the_policy_learn_a_toy_set(tmp_path: Path) -> None:
+    policy = make_policy(k_max=2, fresh=True)
+    labels = labelled()
+
+    def action_logprobs() -> torch.Tensor:
+        foresights = [label.foresight.prefix(label.horizon) for label in labels]
+        output = policy.forward([x.state for x in labels], foresights, [[x.action] for x in labels])
+        return torch.stack([row[0] for row in output.action_logprobs]).detach()
+
+    before = action_logprobs()
+    metrics = train(policy, settings(tmp_path, lr=2e-3, epochs=25), labels)
+    chosen = policy.control([label.state for label in labels]).horizon_logits_BK.argmax(-1).tolist()
+    assert chosen == [label.horizon for label in labels]
+    assert bool((action_logprobs() > before + 1).all())
+    assert 0.5 < metrics["k_accuracy"] <= 1
+    assert not hasattr(policy.lm.model, "itp_heads"), "the heads stayed on the language model"
+    assert not policy.lm.model.training
+
+
+def test_without_eta_the_k_head_stays_as_it_was(tmp_path: Path) -> None:
+    policy = make_policy(k_max=2, fresh=True)
+    assert policy.heads is not None
+    before = policy.heads.horizon.weight.detach().clone()
+    train(policy, settings(tmp_path, eta=0.0, lr=1e-2, weight_decay=0.0))
+    assert torch.equal(policy.heads.horizon.weight, before)
+
+
+def test_accumulation_averages_the_loss_instead_of_adding_it_up(tmp_path: Path) -> None:
+    losses = []
+    for accumulation in (1, 4):
+        same = [labelled()[1]] * 4
+        config = settings(tmp_path / str(accumulation), lr=0.0, accumulation=accumulation)
+        losses.append(train(make_policy(k_max=2, fresh=True), config, same)["train_loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
