@@ -41,7 +41,7 @@ class Command:
 
 
 COMMANDS = (
-    Command(("demo",), "itp.cli.demo", "Watch one agent think ahead, from nothing to a finished task", resumes=False),
+    Command(("demo",), "itp.cli.demo", "Train and evaluate everything at demo size, then show a decision"),
     Command(("eval",), "itp.cli.eval", "Play a split with one planner: traces, results.json and a table"),
     Command(("compare",), "itp.cli.compare", "Print the results of several runs in one table", resumes=False),
     Command(("show",), "itp.cli.show", "Print an episode or one decision of a run in full", resumes=False),
