@@ -84,8 +84,10 @@ def _alfworld(*, split: str, engine: str, data: str | Path | None, max_steps: in
     _check_engine(engine)
     if unknown := set(options) - {"cache_size"}:
         raise ConfigError(f"options {sorted(unknown)} are unknown; alfworld takes cache_size")
-    from itp.envs.alfworld.data import data_folder
+    from itp.envs.alfworld.data import SPLITS, data_folder
 
+    if split not in SPLITS:
+        raise ConfigError(f"split {split!r} is unknown; alfworld has {', '.join(SPLITS)}")
     games = _listing(data_folder(data), split)
     if engine == "textworld":
         from itp.envs.alfworld.official import OfficialEnv
