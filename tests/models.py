@@ -128,6 +128,29 @@ def save_world_model(path: Path, *, renderer: str = "history-v1", seed: int = 1)
     return str(path)
 
 
+def foreign_lm() -> TransformersLM:
+    """A model whose tokenizer was made elsewhere: no special token of ours, its own end token."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # pyright: ignore[reportAttributeAccessIssue]
+    backend.decoder = decoders.ByteLevel()  # pyright: ignore[reportAttributeAccessIssue]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(special_tokens=["</s>"], initial_alphabet=alphabet, show_progress=False)
+    backend.train_from_iterator(["go to the drawer"], trainer)
+    foreign = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>")
+    torch.manual_seed(0)
+    shape: dict[str, Any] = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
+    config = LlamaConfig(vocab_size=len(foreign), max_position_embeddings=8192, **shape)
+    return TransformersLM(LlamaForCausalLM(config), foreign, name="foreign")
+
+
 class ScriptedPolicy:
     """Proposes what `act` says and scores actions with `score`; remembers every state it was asked about."""
 

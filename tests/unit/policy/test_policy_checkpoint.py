@@ -11,11 +11,19 @@ import torch
 from itp.errors import CheckpointError, ConfigError
 from itp.lm.base import Sampling
 from itp.lm.tokens import SPECIAL_TOKENS
-from itp.lm.transformers import TransformersLM
 from itp.policy.checkpoint import ItpConfig, read_itp_config
 from itp.policy.model import Policy
 from itp.world_model.text import TextWorldModel
-from models import imagined, make_policy, random_model, save_policy, save_world_model, some_states, tokenizer
+from models import (
+    foreign_lm,
+    imagined,
+    make_policy,
+    random_model,
+    save_policy,
+    save_world_model,
+    some_states,
+    tokenizer,
+)
 
 FORESIGHT = imagined(("go to drawer 1", "You arrive at loc 2."))
 
@@ -136,28 +144,8 @@ def test_a_foresight_changes_the_scores_of_actions() -> None:
     assert plain.logprobs != ahead.logprobs
 
 
-def foreign_policy() -> Policy:
-    """A model whose tokenizer was made elsewhere: no special token of ours, its own end token."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # pyright: ignore[reportAttributeAccessIssue]
-    backend.decoder = decoders.ByteLevel()  # pyright: ignore[reportAttributeAccessIssue]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    backend.train_from_iterator(
-        ["go to the drawer"], trainers.BpeTrainer(special_tokens=["</s>"], initial_alphabet=alphabet)
-    )
-    foreign = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>")
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(foreign), hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2
-    )
-    return Policy(TransformersLM(LlamaForCausalLM(config), foreign, name="foreign"), ItpConfig())
-
-
 def test_a_foreign_model_with_heads_scores_the_same_before_and_after_saving(tmp_path: Path) -> None:
-    policy = foreign_policy()
+    policy = Policy(foreign_lm(), ItpConfig())
     eos = policy.lm.end_id
     before = policy.score_actions(some_states(1), [FORESIGHT], [("look",)])
     assert before[0].prompt_tokens > 0

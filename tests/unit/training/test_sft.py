@@ -14,12 +14,14 @@ import torch
 from itp.cli.main import main
 from itp.data.rows import IGNORE, Row
 from itp.errors import CheckpointError, ConfigError, DataError
+from itp.lm.tokens import END, SPECIAL_TOKENS
 from itp.policy.checkpoint import read_itp_config
+from itp.policy.model import Policy
 from itp.trace.store import TraceStore
 from itp.training.progress import Ticker
 from itp.training.sft import Optimisation, fit, split_by_episode
 from itp.training.stage import read_trajectories, split_tasks
-from models import episodes, lm, random_model, save_policy, tokenizer
+from models import episodes, foreign_lm, lm, random_model, save_policy, tokenizer
 
 FAST = Optimisation(epochs=1, batch_size=2, bf16=False)
 
@@ -177,6 +179,17 @@ def test_a_checkpoint_can_be_the_base_of_the_next(tmp_path: Path) -> None:
     assert train(data, tmp_path / "out", "--base", base, "--epochs", "1") == 0
     assert read_itp_config(str(tmp_path / "out" / "model")).parent == base
     assert len(weights(tmp_path / "out")) > 0
+
+
+def test_a_foreign_base_learns_our_special_tokens_and_where_to_end(tmp_path: Path) -> None:
+    foreign = foreign_lm()
+    foreign.model.save_pretrained(tmp_path / "foreign")
+    foreign.tokenizer.save_pretrained(tmp_path / "foreign")
+    data, base = write(tmp_path / "data"), str(tmp_path / "foreign")
+    assert train(data, tmp_path / "out", "--base", base, "--epochs", "1") == 0
+    policy = Policy.load(str(tmp_path / "out" / "model"))
+    assert all(len(policy.lm.encode(token)) == 1 for token in SPECIAL_TOKENS)
+    assert policy.lm.end_id == policy.lm.encode(END)[0] != foreign.end_id
 
 
 @pytest.mark.parametrize(
