@@ -10,9 +10,12 @@ k_max=5
 # 1. Expert and noisy play on the 3,554 training games (every step labelled by the expert).
 "$itp" collect --env alfworld --split train --epsilon 0.1 0.3 0.6 --max-steps 40 --out "$out/data"
 
-# 2. World model (all noise levels) and policy (mild noise), both from scratch, both 1.9M parameters.
-"$itp" train world-model --data "$out/data" --epochs 1 --batch-size 16 --out "$out/world_model"
-"$itp" train policy --data "$out"/data/expert-0.1.jsonl "$out"/data/expert-0.3.jsonl --epochs 1 --out "$out/policy"
+# 2. World model and policy from scratch, 1.9M parameters each; the policy in two rounds, the second in smaller batches.
+"$itp" train world-model --data "$out"/data/expert-0.3.jsonl "$out"/data/expert-0.6.jsonl \
+  --epochs 0.8 --batch-size 8 --lr 1.5e-3 --out "$out/world_model"
+mild=(--data "$out"/data/expert-0.1.jsonl "$out"/data/expert-0.3.jsonl --epochs 1)
+"$itp" train policy "${mild[@]}" --out "$out/policy1"
+"$itp" train policy "${mild[@]}" --base "$out/policy1/model" --batch-size 32 --lr 1e-3 --out "$out/policy"
 
 # 3. Imagine from training states, learn to read foresight, label (eq. 5), warm up (eq. 6).
 labels=(--data "$out"/data/expert-0.1.jsonl --world-model "$out/world_model/model" --k-max "$k_max" --states 2000)

@@ -1,7 +1,7 @@
 """What flows between the parts of the package: frozen records, no heavy imports.
 
-An agent sees a `State` (text only), may imagine an `ImaginedTrajectory`, returns a `Decision`, and the environment turns
-that into a `Step`; the steps of one episode are a `Trajectory`.
+An agent sees a `State` (text only), may imagine an `ImaginedTrajectory`, returns a `Decision`, and the environment
+turns that into a `Step`; the steps of one episode are a `Trajectory`.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class Usage:
 
     @property
     def tokens(self) -> int:
+        """Prompt and completion tokens together."""
         return self.prompt_tokens + self.completion_tokens
 
     def __add__(self, other: Usage) -> Usage:
@@ -68,6 +69,7 @@ class State:
 
     @property
     def observation(self) -> str:
+        """The latest observation."""
         return self.history[-1][1] if self.history else self.first_observation
 
     def extend(self, action: str, observation: str) -> State:
@@ -157,6 +159,7 @@ class Trajectory:
 
     @property
     def won(self) -> bool:
+        """The goal was reached, not merely the episode ended."""
         return self.stop is StopReason.WON
 
     def states(self) -> Sequence[State]:

@@ -95,12 +95,14 @@ def training_stages(config: Config) -> list[tuple[str, Callable[[], None]]]:
         (
             "world model: p(next observation | state, action), eq. 1",
             lambda: world_model.run(
-                world_model.Config(out=out / "world_model", data=data, base=base, optim=optim(3e-3, 2, 16))
+                world_model.Config(out=out / "world_model", data=data, base=base, optim=optim(2e-3, 2, 8))
             ),
         ),
         (
             "policy: imitation of the expert",
-            lambda: policy_sft.run(policy_sft.Config(out=out / "policy", data=data, base=base, optim=optim(3e-3, 2, 64))),
+            lambda: policy_sft.run(
+                policy_sft.Config(out=out / "policy", data=data, base=base, optim=optim(2e-3, 2, 32))
+            ),
         ),
         (
             "imagine K_max steps from training states",

@@ -170,7 +170,6 @@ def planner_spec(config: Config) -> PlannerSpec:
         k_max=config.k_max,
         device=config.device,
         dtype=config.dtype,
-        seed=config.seed,
     )
 
 

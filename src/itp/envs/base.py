@@ -35,9 +35,11 @@ class TextSpace(gymnasium.spaces.Space[str]):
         super().__init__(shape=None, dtype=None)
 
     def contains(self, x: Any) -> bool:
+        """Whether x is a string."""
         return isinstance(x, str)
 
     def sample(self, mask: Any = None, probability: Any = None) -> str:
+        """Eight random letters; masks and probabilities are ignored."""
         letters = np.array(list("abcdefghijklmnopqrstuvwxyz "))
         return "".join(self.np_random.choice(letters, size=8))
 
@@ -59,10 +61,10 @@ class TextEnv(gymnasium.Env[str, str]):
         """Task ids of the split, in a fixed order."""
         raise NotImplementedError
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[str, InfoDict]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, InfoDict]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Take one action; returns observation, reward, terminated, truncated, info."""
         raise NotImplementedError
 
     def step(self, action: str) -> tuple[str, float, bool, bool, InfoDict]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Take one action; returns observation, reward, terminated, truncated, info."""
         raise NotImplementedError

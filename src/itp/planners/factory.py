@@ -28,7 +28,6 @@ class PlannerSpec:
         world_model: checkpoint folder, Hugging Face id, or `rules`.
         action: "score" or "generate".
         k_max: largest horizon; must equal that of the checkpoint's K-head when it has one. None takes the checkpoint's.
-        seed: of sampling; planners take seeds from their contexts.
     """
 
     planner: str
@@ -39,7 +38,6 @@ class PlannerSpec:
     k_max: int | None = None
     device: str = "cpu"
     dtype: str = "float32"
-    seed: int = 0
 
 
 def build_planner(spec: PlannerSpec) -> Planner:

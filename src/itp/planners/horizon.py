@@ -11,8 +11,6 @@ from itp.errors import ConfigError
 from itp.policy.model import Policy
 from itp.types import DecisionContext, Usage
 
-PAPER_K_MAX = {"alfworld": 5, "household": 5, "scienceworld": 8, "webshop": 7, "stabletoolbench": 3}
-
 
 @dataclass(frozen=True, slots=True)
 class HorizonChoice:
