@@ -12,22 +12,22 @@ k_max=5
 
 # 2. World model and policy from scratch, 1.9M parameters each; the policy in two rounds, the second in smaller batches.
 "$itp" train world-model --data "$out"/data/expert-0.3.jsonl "$out"/data/expert-0.6.jsonl \
-  --epochs 0.8 --batch-size 8 --lr 1.5e-3 --out "$out/world_model"
+  --epochs 0.8 --batch-size 8 --lr 1.5e-3 --max-observation-tokens 64 --out "$out/world_model"
 mild=(--data "$out"/data/expert-0.1.jsonl "$out"/data/expert-0.3.jsonl --epochs 1)
 "$itp" train policy "${mild[@]}" --out "$out/policy1"
 "$itp" train policy "${mild[@]}" --base "$out/policy1/model" --batch-size 32 --lr 1e-3 --out "$out/policy"
 
 # 3. Imagine from training states, learn to read foresight, label (eq. 5), warm up (eq. 6).
-labels=(--data "$out"/data/expert-0.1.jsonl --world-model "$out/world_model/model" --k-max "$k_max" --states 2000)
+labels=(--data "$out"/data/expert-0.3.jsonl --world-model "$out/world_model/model" --k-max "$k_max" --states 400)
 "$itp" label "${labels[@]}" --policy "$out/policy/model" --out "$out/foresights"
 "$itp" train warmup --labels "$out/foresights" --policy "$out/policy/model" --k-max "$k_max" \
-  --foresight uniform --eta 0 --draws 2 --out "$out/reader"
+  --foresight uniform --eta 0 --draws 3 --batch-size 32 --out "$out/reader"
 "$itp" label "${labels[@]}" --policy "$out/reader/model" --reuse "$out/foresights" --out "$out/labels"
-"$itp" train warmup --labels "$out/labels" --policy "$out/reader/model" --k-max "$k_max" --out "$out/warmup"
+"$itp" train warmup --labels "$out/labels" --policy "$out/reader/model" --k-max "$k_max" --batch-size 32 --out "$out/warmup"
 
 # 4. Online A2C on training games, world model frozen (eqs. 7-8).
 "$itp" train a2c --env alfworld --split train --policy "$out/warmup/model" --world-model "$out/world_model/model" \
-  --updates 40 --out "$out/a2c"
+  --updates 10 --rollout 4 --value-warmup 3 --max-steps 40 --out "$out/a2c"
 
 # 5. The world model on games it never saw, and the table on the official engine.
 "$itp" collect --env alfworld --split valid_seen --epsilon 0 0.3 --max-steps 40 --out "$out/valid"

@@ -121,9 +121,9 @@ def save_policy(path: Path, *, k_max: int = 0, renderer: str = "memory-v1", seed
     return str(path)
 
 
-def save_world_model(path: Path, *, renderer: str = "history-v1", seed: int = 1) -> str:
-    """A random world model as a checkpoint folder."""
-    config = ItpConfig(kind="world_model", renderer=renderer, stage="world-model")
+def save_world_model(path: Path, *, renderer: str = "history-v1", seed: int = 1, **options: Any) -> str:
+    """A random world model as a checkpoint folder; options go to its `ItpConfig`."""
+    config = ItpConfig(kind="world_model", renderer=renderer, stage="world-model", **options)
     save_checkpoint(path, random_model(seed), tokenizer(), config)
     return str(path)
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 K_MAX = 3
 ROWS = (("act", "fixed:0"), ("itp", "fixed:1"), ("itp", "fixed:3"), ("itp", "learned"))
 NOISE = (0.0, 0.3)
+MAX_OBSERVATION = 48
+"""Tokens of an imagined observation: small rooms describe themselves in fewer."""
 
 
 @dataclass
@@ -30,13 +32,13 @@ class Config:
 
     out: Path = Path("out/demo")
     """Folder of all stages; the same command again resumes."""
-    tasks: int = 1000
+    tasks: int = 800
     """Training games."""
     episodes: int = 100
     """Held-out games that every row plays."""
     model_size: str = "tiny"
     """Shape of policy and world model: tiny, small or base."""
-    label_states: int = 768
+    label_states: int = 384
     """States that get a pseudo-label."""
     updates: int = 15
     """A2C updates."""
@@ -95,13 +97,19 @@ def training_stages(config: Config) -> list[tuple[str, Callable[[], None]]]:
         (
             "world model: p(next observation | state, action), eq. 1",
             lambda: world_model.run(
-                world_model.Config(out=out / "world_model", data=data, base=base, optim=optim(2e-3, 2, 8))
+                world_model.Config(
+                    out=out / "world_model",
+                    data=data,
+                    base=base,
+                    max_observation_tokens=MAX_OBSERVATION,
+                    optim=optim(2e-3, 1.5, 8),
+                )
             ),
         ),
         (
             "policy: imitation of the expert",
             lambda: policy_sft.run(
-                policy_sft.Config(out=out / "policy", data=data, base=base, optim=optim(2e-3, 2, 32))
+                policy_sft.Config(out=out / "policy", data=data, base=base, optim=optim(2e-3, 3, 32))
             ),
         ),
         (

@@ -37,6 +37,7 @@ class ItpConfig:
         renderer: name of the state text it was trained on.
         k_max: largest horizon of the K-head; 0 without heads.
         max_state_tokens: limit of the state part of a prompt.
+        max_observation_tokens: limit of one imagined observation (192 in the paper).
         stage: the training stage that wrote it.
         parent: checkpoint it was trained from.
     """
@@ -45,6 +46,7 @@ class ItpConfig:
     renderer: str = "history-v1"
     k_max: int = 0
     max_state_tokens: int = 1024
+    max_observation_tokens: int = 192
     prompt_version: str = PROMPT_VERSION
     stage: str = "pretrained"
     parent: str = ""

@@ -19,6 +19,8 @@ class Config(SftConfig):
     """State text: history or memory."""
     window: int = 24
     """Labelled steps per training sequence."""
+    max_observation_tokens: int = 192
+    """Limit of one imagined observation, kept in the checkpoint; less makes small models' endless lists cheaper."""
     optim: Optimisation = field(default_factory=lambda: Optimisation(lr=2e-3))
     """Optimiser settings."""
 
@@ -41,6 +43,7 @@ def run(config: Config) -> None:
             kind="world_model",
             renderer=renderer,
             max_state_tokens=config.max_state_tokens,
+            max_observation_tokens=config.max_observation_tokens,
             stage="world-model",
             parent=config.base,
         )

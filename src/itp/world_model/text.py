@@ -31,16 +31,14 @@ class TextWorldModel:
         self.sampling = sampling or Sampling(max_new_tokens=192)
 
     @classmethod
-    def load(
-        cls, path: str, *, device: str = "cpu", dtype: str = "float32", max_new_tokens: int = 192
-    ) -> TextWorldModel:
+    def load(cls, path: str, *, device: str = "cpu", dtype: str = "float32") -> TextWorldModel:
         """Load a checkpoint written by `itp train world-model`, or any causal LM folder."""
         config = read_itp_config(path)
         if config.kind != "world_model" and config.stage != "pretrained":
             raise CheckpointError(f"{path} is a {config.kind} checkpoint: --world-model needs a world model")
         lm = TransformersLM.load(path, device=device, dtype=dtype)
         prompts = PromptBuilder(get_renderer(config.renderer), lm.count_tokens, config.max_state_tokens)
-        return cls(lm, prompts, Sampling(max_new_tokens=max_new_tokens))
+        return cls(lm, prompts, Sampling(max_new_tokens=config.max_observation_tokens))
 
     def predict(self, states: Sequence[State], actions: Sequence[str]) -> list[Prediction]:
         """See `WorldModel.predict`."""

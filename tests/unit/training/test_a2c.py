@@ -14,6 +14,7 @@ import torch
 
 from itp.cli.main import main
 from itp.errors import TrainingError
+from itp.lm.base import Sampling
 from itp.policy.model import Policy
 from itp.training import a2c_loop
 from itp.training.a2c import Config
@@ -196,7 +197,8 @@ def test_two_updates_train_the_policy_and_leave_the_world_model_frozen(
 ) -> None:
     from itp.world_model.text import TextWorldModel
 
-    loaded = TextWorldModel.load(inputs["world_model"], max_new_tokens=5)
+    loaded = TextWorldModel.load(inputs["world_model"])
+    loaded.sampling = Sampling(max_new_tokens=5)
     before = {name: tensor.clone() for name, tensor in loaded.lm.model.state_dict().items()}  # pyright: ignore[reportAttributeAccessIssue]
     monkeypatch.setattr(a2c_loop, "load_world_model", lambda *_: loaded)
     assert train(tmp_path, inputs, "--updates", "2", world_model=inputs["world_model"]) == 0

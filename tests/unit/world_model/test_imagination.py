@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -13,7 +14,16 @@ from itp.state_text.prompts import PromptBuilder
 from itp.state_text.renderers import RENDERERS, get_renderer
 from itp.types import State, Usage
 from itp.world_model.imagination import Imagination, imagine
-from models import ScriptedPolicy, ScriptedWorldModel, episodes, make_policy, make_world_model, some_states
+from itp.world_model.text import TextWorldModel
+from models import (
+    ScriptedPolicy,
+    ScriptedWorldModel,
+    episodes,
+    make_policy,
+    make_world_model,
+    save_world_model,
+    some_states,
+)
 
 STATES = [State(f"task {n}", "room") for n in range(4)]
 
@@ -109,3 +119,9 @@ def test_the_text_world_model_continues_the_one_prompt_and_counts_its_tokens() -
     assert prediction.usage.prompt_tokens == world.lm.count_tokens(prompt)
     assert prediction.usage.completion_tokens == completion.completion_tokens
     assert prediction.logprob == pytest.approx(completion.logprob / completion.completion_tokens)
+
+
+def test_an_imagined_observation_keeps_to_the_limit_in_the_checkpoint(tmp_path: Path) -> None:
+    folder = save_world_model(tmp_path / "model", max_observation_tokens=3)
+    prediction = TextWorldModel.load(folder).predict([State("put a mug in desk.", "You see a desk 1.")], ["look"])[0]
+    assert prediction.usage.completion_tokens <= 3
