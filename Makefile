@@ -19,11 +19,12 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt -e '.[train,alfworld,dev]'
 	touch $@
 
+# One thread: the demo's matrices are small, and on a busy machine two threads that wait for each other cost far more.
 demo: setup
-	$(BIN)/itp demo
+	OMP_NUM_THREADS=1 $(BIN)/itp demo
 
 test: setup
-	$(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 lint: setup
 	$(BIN)/ruff check

@@ -34,11 +34,11 @@ class Config:
     """Folder of all stages; the same command again resumes."""
     tasks: int = 800
     """Training games."""
-    episodes: int = 100
+    episodes: int = 60
     """Held-out games that every row plays."""
     model_size: str = "tiny"
     """Shape of policy and world model: tiny, small or base."""
-    label_states: int = 384
+    label_states: int = 512
     """States that get a pseudo-label."""
     updates: int = 15
     """A2C updates."""
@@ -109,7 +109,7 @@ def training_stages(config: Config) -> list[tuple[str, Callable[[], None]]]:
         (
             "policy: imitation of the expert",
             lambda: policy_sft.run(
-                policy_sft.Config(out=out / "policy", data=data, base=base, optim=optim(2e-3, 3, 32))
+                policy_sft.Config(out=out / "policy", data=data, base=base, optim=optim(2e-3, 5, 32))
             ),
         ),
         (
@@ -118,7 +118,7 @@ def training_stages(config: Config) -> list[tuple[str, Callable[[], None]]]:
         ),
         (
             "learn to read foresight of any length",
-            lambda: warmup.run(warm("reader", "foresights", policy, foresight="uniform", eta=0.0, draws=2)),
+            lambda: warmup.run(warm("reader", "foresights", policy, foresight="uniform", eta=0.0, draws=6)),
         ),
         (
             "label: which K helps the expert's action most, eq. 5",
