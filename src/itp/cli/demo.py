@@ -109,7 +109,7 @@ def training_stages(config: Config) -> list[tuple[str, Callable[[], None]]]:
         (
             "policy: imitation of the expert",
             lambda: policy_sft.run(
-                policy_sft.Config(out=out / "policy", data=data, base=base, optim=optim(2e-3, 5, 32))
+                policy_sft.Config(out=out / "policy", data=data, base=base, optim=optim(3e-3, 3, 32))
             ),
         ),
         (
