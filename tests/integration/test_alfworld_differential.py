@@ -21,7 +21,7 @@ from itp.envs.alfworld.differential import (
     random_player,
     shuffle,
     tour,
-    tour_player,
+    script_player,
 )
 from itp.envs.alfworld.engine import FastGame
 from itp.envs.alfworld.env import AlfworldEnv
@@ -68,7 +68,7 @@ def test_sliced_hot_clean_and_cool_agree(alfworld_data: Path):
     assert source.path is not None
     fast = FastGame(source.load())
     plan = tour(fast.game)
-    result = compare_engines(source.task_id, fast, OfficialGame(source.path), tour_player(fast.game), len(plan))
+    result = compare_engines(source.task_id, fast, OfficialGame(source.path), script_player(plan), len(plan))
     assert not result.difference
     assert result.covered["slice"] > 0
     assert result.covered["several states"] > 0

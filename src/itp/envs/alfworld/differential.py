@@ -1,15 +1,15 @@
 """Play one game on both engines side by side and report the first difference.
 
 The differential tests and `scripts/compare_engines.py` stand on it. Three players choose the commands: `random_player`
-prefers rare verbs and slips in odd commands, `expert_player` walks through won games, and `tour_player` goes through
-combinations of sliced, hot, clean and cool and every lamp.
+prefers rare verbs and slips in odd commands, `expert_player` walks through won games, and `script_player` follows
+`tour` (combinations of sliced, hot, clean and cool, every lamp) or `odd_tour` (badly written commands).
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from itp.envs.alfworld.engine import NOTHING_HAPPENS
@@ -172,10 +172,43 @@ def expert_player(first_text: str, rng: random.Random, noise: float = 0.1) -> Pl
     return play
 
 
-def tour_player(game: Game) -> Player:
-    """Follows `tour`, then looks around."""
-    commands = iter(tour(game))
+def script_player(script: Sequence[str]) -> Player:
+    """Follows a fixed list of commands, then looks around."""
+    commands = iter(script)
     return lambda feedback, admissible: next(commands, "look")
+
+
+def odd_tour(game: Game) -> list[str]:
+    """Badly written commands, and `examine` of every name with one object in hand."""
+    objects, rooms = game.object_names, game.receptacle_names
+    go = f"go to {rooms[0]}"
+    plan = ["help", "", "   ", "LOOK", "Look", " look ", "look  around", "inventory", "INVENTORY", "x" * 10_000]
+    plan += [
+        go.upper(),
+        go.replace(" ", "  "),
+        f"{go}.",
+        "go to nowhere 1",
+        "go to",
+        "go",
+        "take",
+        "examine",
+        f"\t{go}\n",
+    ]
+    where = {o: r for r, inside in enumerate(game.contents) for o in inside}
+    for thing in sorted(game.pickupable & set(where))[:1]:
+        room = rooms[where[thing]]
+        take = f"take {objects[thing]} from {room}"
+        plan += [take, f"go to {room}", f"open {room}", take.replace(" from ", " FROM "), take, take, f"\t{go}\n"]
+    plan += [f"examine {name}" for name in (*objects, *rooms)]
+    return [
+        *plan,
+        "inventory",
+        "look",
+        "put",
+        f"put {objects[0]} in {rooms[0]}",
+        f"go to {rooms[-1]}",
+        "examine " * 1250,
+    ]
 
 
 def tour(game: Game) -> list[str]:
