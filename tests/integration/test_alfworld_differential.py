@@ -19,9 +19,9 @@ from itp.envs.alfworld.differential import (
     expert_player,
     odd_command,
     random_player,
+    script_player,
     shuffle,
     tour,
-    script_player,
 )
 from itp.envs.alfworld.engine import FastGame
 from itp.envs.alfworld.env import AlfworldEnv
