@@ -110,6 +110,8 @@ class DecisionContext:
     state: State
     admissible: tuple[str, ...] | None = None
     seed: int = 0
+    expert_plan: tuple[str, ...] = ()
+    """What the environment's own expert would do from here, where it tells; only the `expert` planner may read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,8 @@ class Trajectory:
     score: float = 0.0
     error: str = ""
     seconds: float = 0.0
+    irreversible: bool = False
+    """A mistake had made the goal impossible by the end (`info["irreversible"]`)."""
 
     @property
     def won(self) -> bool:

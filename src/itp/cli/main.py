@@ -57,6 +57,9 @@ COMMANDS = (
 EXTRAS = {
     "train": ("torch", "transformers", "trl", "accelerate", "datasets", "safetensors", "tokenizers", "tensorboard"),
     "alfworld": ("textworld", "alfworld"),
+    "scienceworld": ("scienceworld", "py4j", "psutil"),
+    "textworld": ("textworld_express",),
+    "serve": ("fastapi", "uvicorn", "httpx"),
 }
 
 

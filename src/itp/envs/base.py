@@ -8,10 +8,12 @@ option, reset draws a task with the seed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypedDict
+from typing import Any, NotRequired, Self, TypedDict
 
 import gymnasium
 import numpy as np
+
+from itp.errors import EnvError
 
 
 class InfoDict(TypedDict):
@@ -26,6 +28,11 @@ class InfoDict(TypedDict):
     won: bool
     """The goal is reached. Not the same as terminated."""
     score: float
+    """In the environment's own unit: ALFWorld 0 or 1, ScienceWorld -100 to 100."""
+    irreversible: NotRequired[bool]
+    """A mistake has made the goal impossible for good, whether or not the episode goes on."""
+    expert_plan: NotRequired[list[str]]
+    """What an expert would do from here on, next action first; only from environments asked for it."""
 
 
 class TextSpace(gymnasium.spaces.Space[str]):
@@ -48,7 +55,7 @@ class TextSpace(gymnasium.spaces.Space[str]):
 
 
 class TextEnv(gymnasium.Env[str, str]):
-    """Base class of every environment here. Subclasses implement `reset`, `step` and `task_ids`."""
+    """Base class of every environment here. Subclasses implement `reset`, `step` and `task_ids`, some `clone`."""
 
     metadata = {"render_modes": []}  # noqa: RUF012 (gymnasium declares it so)
 
@@ -62,9 +69,17 @@ class TextEnv(gymnasium.Env[str, str]):
         raise NotImplementedError
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, InfoDict]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Take one action; returns observation, reward, terminated, truncated, info."""
+        """Start an episode of `options["task_id"]`, or of a task drawn with the seed; returns observation and info."""
         raise NotImplementedError
 
     def step(self, action: str) -> tuple[str, float, bool, bool, InfoDict]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Take one action; returns observation, reward, terminated, truncated, info."""
         raise NotImplementedError
+
+    def clone(self) -> Self:
+        """An independent environment in the same state, so that a search can branch without replaying.
+
+        Raises:
+            EnvError: this environment cannot be copied.
+        """
+        raise EnvError(f"{type(self).__name__} cannot be cloned; replay the actions in a fresh environment instead")

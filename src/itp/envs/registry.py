@@ -1,15 +1,16 @@
 """Environments by name: `make_env("alfworld", split="train")`.
 
-Built in are "alfworld" and "household". Other packages add theirs with an entry point in the group "itp.envs" that
-names a factory, and "package.module:factory" names one directly. A factory is called with the keyword arguments
-`split`, `engine`, `data`, `max_steps` and the caller's further options, and returns a `TextEnv`.
+A name is one of the built-in ones; that of another package's entry point in the group "itp.envs", which names a
+factory; "package.module:factory"; "gymnasium:ID" for anything registered with Gymnasium; or the URL of an environment
+server (`itp serve-env`). A factory is called with the keyword arguments `split`, `engine`, `data`, `max_steps` and the
+caller's further options, as many of them as it takes, and returns a `TextEnv`.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 ENTRY_POINT_GROUP = "itp.envs"
 ENGINES = ("fast", "textworld")
+MAX_STEPS = 50
+"""The usual step limit of ALFWorld."""
 
 EnvFactory = Callable[..., TextEnv]
 
@@ -32,17 +35,17 @@ def make_env(
     split: str = "train",
     engine: str = "fast",
     data: str | Path | None = None,
-    max_steps: int = 50,
+    max_steps: int | None = None,
     **options: Any,
 ) -> TextEnv:
     """Create a text environment.
 
     Args:
-        name: "alfworld", "household", the name of a plugin, or "module:factory".
+        name: see the module's text.
         split: which tasks; the names depend on the environment.
         engine: "fast" (ours) or "textworld" (the official engine; needs the `alfworld` extra).
         data: folder of the environment's data; None means its default.
-        max_steps: steps before an episode is truncated.
+        max_steps: steps before an episode is truncated; None takes the environment's own limit.
         options: passed on to the environment.
 
     Raises:
@@ -62,17 +65,24 @@ def _plugins() -> dict[str, EntryPoint]:
 
 
 def _factory(name: str) -> EnvFactory:
-    if name in _BUILT_IN:
-        return _BUILT_IN[name]
+    if built_in := _BUILT_IN.get(name):
+        return _load(built_in) if isinstance(built_in, str) else built_in
     if plugin := _plugins().get(name):
         return plugin.load()
-    module, colon, attribute = name.partition(":")
-    if not colon:
+    for prefix, target in _PREFIXES.items():
+        if name.startswith(prefix):
+            return partial(_load(target), name)
+    if ":" not in name:
         raise ConfigError(f"environment {name!r} is unknown; allowed are {', '.join(env_names())} and MODULE:FACTORY")
     try:
-        return getattr(importlib.import_module(module), attribute)
+        return _load(name)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"environment {name!r} cannot be loaded ({error}); expected MODULE:FACTORY") from error
+
+
+def _load(target: str) -> EnvFactory:
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def _check_engine(engine: str) -> None:
@@ -80,7 +90,7 @@ def _check_engine(engine: str) -> None:
         raise ConfigError(f"engine {engine!r} is unknown; allowed are {', '.join(ENGINES)}")
 
 
-def _alfworld(*, split: str, engine: str, data: str | Path | None, max_steps: int, **options: Any) -> TextEnv:
+def _alfworld(*, split: str, engine: str, data: str | Path | None, max_steps: int | None, **options: Any) -> TextEnv:
     _check_engine(engine)
     if unknown := set(options) - {"cache_size"}:
         raise ConfigError(f"options {sorted(unknown)} are unknown; alfworld takes cache_size")
@@ -92,10 +102,10 @@ def _alfworld(*, split: str, engine: str, data: str | Path | None, max_steps: in
     if engine == "textworld":
         from itp.envs.alfworld.official import OfficialEnv
 
-        return OfficialEnv(games, max_steps=max_steps, **options)
+        return OfficialEnv(games, max_steps=max_steps or MAX_STEPS, **options)
     from itp.envs.alfworld.env import AlfworldEnv
 
-    return AlfworldEnv(games, max_steps=max_steps, **options)
+    return AlfworldEnv(games, max_steps=max_steps or MAX_STEPS, **options)
 
 
 @lru_cache(maxsize=8)
@@ -106,13 +116,25 @@ def _listing(folder: Path, split: str) -> list[GameSource]:
     return find_games(folder, split)
 
 
-def _household(*, split: str, engine: str, data: str | Path | None, max_steps: int, **options: Any) -> TextEnv:
+def _household(*, split: str, engine: str, data: str | Path | None, max_steps: int | None, **options: Any) -> TextEnv:
     _check_engine(engine)
     if data is not None:
         raise ConfigError(f"data={str(data)!r}: household games are generated and read no data; leave it away")
     from itp.envs.household import make_household_env
 
-    return make_household_env(split=split, engine=engine, max_steps=max_steps, **options)
+    return make_household_env(split=split, engine=engine, max_steps=max_steps or MAX_STEPS, **options)
 
 
-_BUILT_IN: dict[str, EnvFactory] = {"alfworld": _alfworld, "household": _household}
+_BUILT_IN: dict[str, EnvFactory | str] = {
+    "alfworld": _alfworld,
+    "household": _household,
+    "scienceworld": "itp.envs.scienceworld:make_scienceworld_env",
+    "textworld": "itp.envs.textworld:make_textworld_env",
+    "textworld-express": "itp.envs.textworld_express:make_textworld_express_env",
+}
+_PREFIXES = {
+    "gymnasium:": "itp.envs.gymnasium:make_gymnasium_env",
+    "http://": "itp.envs.remote.client:make_remote_env",
+    "https://": "itp.envs.remote.client:make_remote_env",
+}
+"""Prefix of a name -> factory whose first argument is the whole name."""

@@ -60,7 +60,7 @@ def summarize(
         "by_task_type": by_task_type(trajectories),
         "mean_score": _mean([trajectory.score for trajectory in trajectories]),
         "mean_score_ci95": bootstrap_mean_interval([trajectory.score for trajectory in trajectories]),
-        "irreversible_failures": sum(_is_irreversible(trajectory) for trajectory in trajectories),
+        "irreversible_failures": sum(trajectory.irreversible for trajectory in trajectories),
         "mean_steps": _mean([len(trajectory.steps) for trajectory in trajectories]),
         "mean_k": _mean(horizons),
         "k_histogram": {str(k): count for k, count in sorted(Counter(horizons).items())},
@@ -126,11 +126,6 @@ def _tokens(trajectories: Sequence[Trajectory]) -> dict[str, Any]:
         "per_episode": total / len(trajectories) if trajectories else None,
         "per_decision": total / len(decisions) if decisions else None,
     }
-
-
-def _is_irreversible(trajectory: Trajectory) -> bool:
-    """ScienceWorld ends an episode with a negative score after a choice that cannot be mended."""
-    return trajectory.stop is StopReason.LOST and trajectory.score < 0
 
 
 def _mean(values: Sequence[float]) -> float | None:

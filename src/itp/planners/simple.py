@@ -28,7 +28,10 @@ class RandomPlanner:
 
 
 class ExpertPlanner:
-    """The exploring expert of household games. It knows only what the player has seen."""
+    """The environment's own expert where it tells its plan, else the exploring expert of household games.
+
+    The exploring expert knows only what the player has seen.
+    """
 
     name = "expert"
 
@@ -37,4 +40,9 @@ class ExpertPlanner:
 
     def decide(self, contexts: Sequence[DecisionContext]) -> list[Decision]:
         """See `Planner.decide`."""
-        return [Decision(action=self.expert.act(Belief.of(c.state), c.admissible), parse="expert") for c in contexts]
+        return [Decision(action=self._act(context), parse="expert") for context in contexts]
+
+    def _act(self, context: DecisionContext) -> str:
+        if context.expert_plan:
+            return context.expert_plan[0]
+        return self.expert.act(Belief.of(context.state), context.admissible)

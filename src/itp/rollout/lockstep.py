@@ -24,7 +24,7 @@ def run_episodes(
     task_ids: Sequence[str],
     *,
     batch_size: int,
-    max_steps: int,
+    max_steps: int | None,
     seed: int,
     on_episode: Callable[[Trajectory], None] | None = None,
 ) -> list[Trajectory]:
@@ -39,14 +39,15 @@ def run_episodes(
         planner: decides for all running episodes at once.
         task_ids: tasks to play, in order.
         batch_size: episodes that run side by side.
-        max_steps: actions after which an episode ends with `StopReason.STEP_LIMIT`.
+        max_steps: actions after which an episode ends with `StopReason.STEP_LIMIT`; None leaves it to the environment,
+            which truncates.
         seed: of the run; each decision gets a seed derived from it.
         on_episode: called as each episode ends.
 
     Returns:
         The trajectories, in the order of `task_ids`.
     """
-    if batch_size < 1 or max_steps < 1:
+    if batch_size < 1 or (max_steps is not None and max_steps < 1):
         raise ConfigError(f"batch size {batch_size} and step limit {max_steps} must be at least 1")
     results: dict[int, Trajectory] = {}
     waiting = list(enumerate(task_ids))[::-1]
@@ -88,11 +89,20 @@ class _Episode:
     seconds: float = 0.0
     stop: StopReason | None = None
     error: str = ""
+    irreversible: bool = False
+    expert_plan: tuple[str, ...] = ()
 
     def finish(self) -> Trajectory:
         assert self.stop is not None
         return Trajectory(
-            self.task, self.state.first_observation, tuple(self.steps), self.stop, self.score, self.error, self.seconds
+            self.task,
+            self.state.first_observation,
+            tuple(self.steps),
+            self.stop,
+            self.score,
+            self.error,
+            self.seconds,
+            self.irreversible,
         )
 
 
@@ -114,18 +124,20 @@ class _Slot:
             episode.task = Task(task_id, info["task"], info["task_type"])
             episode.state = State(info["task"], observation)
             episode.admissible = _admissible(info)
+            episode.expert_plan = tuple(info.get("expert_plan", ()))
         except Exception as error:  # whatever an environment raises belongs to its episode
             self._fail(episode, error)
         episode.seconds += time.perf_counter() - began
 
-    def act(self, decision: Decision, max_steps: int) -> None:
+    def act(self, decision: Decision, max_steps: int | None) -> None:
         episode, env = self.episode, self._env
         assert episode is not None
         assert env is not None
         began = time.perf_counter()
         try:
             observation, reward, terminated, truncated, info = env.step(decision.action)
-            step = Step(decision, observation, float(reward), episode.admissible)
+            expert_action = episode.expert_plan[0] if episode.expert_plan else ""
+            step = Step(decision, observation, float(reward), episode.admissible, expert_action)
             won, score, admissible = bool(info["won"]), float(info["score"]), _admissible(info)
         except Exception as error:
             self._fail(episode, error, f" (after action {decision.action!r})")
@@ -133,7 +145,9 @@ class _Slot:
             episode.steps.append(step)
             episode.state = episode.state.extend(decision.action, observation)
             episode.score, episode.admissible = score, admissible
-            at_limit = truncated or len(episode.steps) >= max_steps
+            episode.expert_plan = tuple(info.get("expert_plan", ()))
+            episode.irreversible = bool(info.get("irreversible", False)) and not won
+            at_limit = truncated or (max_steps is not None and len(episode.steps) >= max_steps)
             episode.stop = _stop_reason(won, terminated, at_limit)
         episode.seconds += time.perf_counter() - began
 
@@ -150,11 +164,16 @@ class _Slot:
         self.close()
 
 
-def _advance(running: Sequence[_Slot], planner: Planner, max_steps: int, seed: int) -> None:
+def _advance(running: Sequence[_Slot], planner: Planner, max_steps: int | None, seed: int) -> None:
     """One planner call, then one step in every running environment."""
     episodes = [slot.episode for slot in running if slot.episode is not None]
     contexts = [
-        DecisionContext(episode.state, episode.admissible, derive_seed(seed, episode.task.task_id, len(episode.steps)))
+        DecisionContext(
+            episode.state,
+            episode.admissible,
+            derive_seed(seed, episode.task.task_id, len(episode.steps)),
+            episode.expert_plan,
+        )
         for episode in episodes
     ]
     began = time.perf_counter()

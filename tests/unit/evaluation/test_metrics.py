@@ -19,10 +19,15 @@ GOAL = "put a mug in desk."
 
 
 def episode(
-    stop: StopReason, steps: Sequence[Step] = (), task_type: str = "pick", score: float = 0.0, goal: str = GOAL
+    stop: StopReason,
+    steps: Sequence[Step] = (),
+    task_type: str = "pick",
+    score: float = 0.0,
+    goal: str = GOAL,
+    irreversible: bool = False,
 ) -> Trajectory:
     error = "RuntimeError: x" if stop is StopReason.ERROR else ""
-    return Trajectory(Task("id", goal, task_type), KITCHEN, tuple(steps), stop, score, error, seconds=2.0)
+    return Trajectory(Task("id", goal, task_type), KITCHEN, tuple(steps), stop, score, error, 2.0, irreversible)
 
 
 def step(k: int = 0, observation: str = "fine", policy: int = 10, world_model: int = 0, parse: str = "scored") -> Step:
@@ -39,7 +44,7 @@ def said(*pairs: tuple[str, str]) -> list[Step]:
 EPISODES = [
     episode(StopReason.WON, [step(0), step(2, world_model=50)], score=1.0),
     episode(StopReason.STEP_LIMIT, [step(2, "Nothing happens.", parse="unparsed"), step(1)], "heat"),
-    episode(StopReason.LOST, [step(0)], "heat", score=-100.0),
+    episode(StopReason.LOST, [step(0)], "heat", score=-100.0, irreversible=True),
     episode(StopReason.ERROR, [], ""),
 ]
 
