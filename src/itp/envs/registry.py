@@ -19,12 +19,13 @@ from itp.envs.base import TextEnv
 from itp.errors import ConfigError
 
 if TYPE_CHECKING:
-    from itp.envs.alfworld.data import GameSource
+    from itp.envs.alfworld.library import GameLibrary
 
 ENTRY_POINT_GROUP = "itp.envs"
 ENGINES = ("fast", "textworld")
 MAX_STEPS = 50
 """The usual step limit of ALFWorld."""
+_ALFWORLD_OPTIONS = ("annotation", "cache_size", "expert", "goal")
 
 EnvFactory = Callable[..., TextEnv]
 
@@ -92,28 +93,32 @@ def _check_engine(engine: str) -> None:
 
 def _alfworld(*, split: str, engine: str, data: str | Path | None, max_steps: int | None, **options: Any) -> TextEnv:
     _check_engine(engine)
-    if unknown := set(options) - {"cache_size"}:
-        raise ConfigError(f"options {sorted(unknown)} are unknown; alfworld takes cache_size")
+    if unknown := set(options) - set(_ALFWORLD_OPTIONS):
+        raise ConfigError(f"options {sorted(unknown)} are unknown; alfworld takes {', '.join(_ALFWORLD_OPTIONS)}")
     from itp.envs.alfworld.data import SPLITS, data_folder
+    from itp.envs.alfworld.library import CACHE_SIZE, at_least_one
 
     if split not in SPLITS:
         raise ConfigError(f"split {split!r} is unknown; alfworld has {', '.join(SPLITS)}")
-    games = _listing(data_folder(data), split)
+    limit = MAX_STEPS if max_steps is None else max_steps
+    folder = data_folder(data)
     if engine == "textworld":
         from itp.envs.alfworld.official import OfficialEnv
 
-        return OfficialEnv(games, max_steps=max_steps or MAX_STEPS, **options)
+        return OfficialEnv(_library(folder, split, CACHE_SIZE), max_steps=limit, **options)
     from itp.envs.alfworld.env import AlfworldEnv
 
-    return AlfworldEnv(games, max_steps=max_steps or MAX_STEPS, **options)
+    cache_size = at_least_one("cache_size", options.pop("cache_size", CACHE_SIZE))
+    return AlfworldEnv(_library(folder, split, cache_size), max_steps=limit, **options)
 
 
 @lru_cache(maxsize=8)
-def _listing(folder: Path, split: str) -> list[GameSource]:
-    """The games of a folder, listed once for all environments of a process."""
+def _library(folder: Path, split: str, cache_size: int) -> GameLibrary:
+    """The games of a folder, listed and parsed once for all environments of a process."""
     from itp.envs.alfworld.data import find_games
+    from itp.envs.alfworld.library import GameLibrary
 
-    return find_games(folder, split)
+    return GameLibrary(find_games(folder, split), cache_size)
 
 
 def _household(*, split: str, engine: str, data: str | Path | None, max_steps: int | None, **options: Any) -> TextEnv:

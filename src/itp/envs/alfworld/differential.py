@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from itp.envs.alfworld.engine import NOTHING_HAPPENS
-from itp.envs.alfworld.env import Engine, split_first_text
+from itp.envs.alfworld.env import Engine
+from itp.envs.alfworld.library import split_first_text
 from itp.envs.alfworld.problem import Game
 
 Player = Callable[[str, list[str]], str]

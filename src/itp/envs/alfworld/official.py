@@ -10,13 +10,16 @@ import json
 import os
 import sys
 import tempfile
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from itp.envs.alfworld.data import DATA_VARIABLE, GameSource
+from itp.envs.alfworld.data import DATA_VARIABLE, GameSource, task_type_of
 from itp.envs.alfworld.env import AlfworldEnv, Engine
+from itp.envs.alfworld.library import GameLibrary, at_least_one, split_first_text
+from itp.envs.base import TextEnv
 from itp.errors import ConfigError
 
 
@@ -91,38 +94,60 @@ class OfficialGame:
 
 
 class OfficialEnv(AlfworldEnv):
-    """ALFWorld (or household) games on the official engine. See `AlfworldEnv` for the interface.
+    """ALFWorld (or household) games on the official engine. See `AlfworldEnv` for interface and further options.
 
     Args:
         games: the split's games; those held in memory are written to a temporary folder when played.
         max_steps: steps before an episode is truncated.
         cache_size: loaded games kept in memory (tens of MB each).
+        options: `goal`, `annotation` and `expert`, as for `AlfworldEnv`.
 
     Raises:
-        ConfigError: textworld or alfworld is not installed.
+        ConfigError: textworld or alfworld is not installed, or an option is not allowed.
     """
 
-    def __init__(self, games: Sequence[GameSource | str | Path], max_steps: int = 50, cache_size: int = 2) -> None:
-        super().__init__(games, max_steps, cache_size)
+    def __init__(
+        self,
+        games: Sequence[GameSource | str | Path] | GameLibrary,
+        max_steps: int = 50,
+        cache_size: int = 2,
+        **options: Any,
+    ) -> None:
+        super().__init__(games, max_steps, **options)
+        self._cache_size = at_least_one("cache_size", cache_size)
         _import_official()
         self._folder = tempfile.TemporaryDirectory(prefix="itp_games_")
+        self._engines: OrderedDict[str, OfficialGame] = OrderedDict()
 
-    def _make_engine(self, source: GameSource) -> Engine:
-        return OfficialGame(source.path or self._write(source))
+    def clone(self) -> Self:
+        """The official engine keeps its state in a planner library that copies nothing.
+
+        Raises:
+            EnvError: always.
+        """
+        return TextEnv.clone(self)
+
+    def _begin(self, source: GameSource) -> tuple[Engine, str, str, str]:
+        engine = self._loaded(source)
+        observation, task = split_first_text(engine.reset())
+        return engine, observation, task, task_type_of(source.task_id) or source.load().task_type
+
+    def _loaded(self, source: GameSource) -> OfficialGame:
+        engine = self._engines.pop(source.task_id, None) or OfficialGame(source.path or self._write(source))
+        self._engines[source.task_id] = engine
+        if len(self._engines) > self._cache_size:
+            self._engines.popitem(last=False)[1].close()
+        return engine
 
     def _write(self, source: GameSource) -> Path:
-        path = Path(self._folder.name) / f"{self._task_ids.index(source.task_id)}.tw-pddl"
+        path = Path(self._folder.name) / f"{self.task_ids.index(source.task_id)}.tw-pddl"
         path.write_text(json.dumps(dict(source.read())))
         return path
-
-    def _drop_engine(self, engine: Engine) -> None:
-        if isinstance(engine, OfficialGame):
-            engine.close()
 
     def close(self) -> None:
         """Free all loaded games and the temporary folder."""
         while self._engines:
-            self._drop_engine(self._engines.popitem()[1])
+            self._engines.popitem()[1].close()
         self._engine = None
         self._running = False
         self._folder.cleanup()
