@@ -45,6 +45,7 @@ COMMANDS = (
     Command(("eval",), "itp.cli.eval", "Play a split with one planner: traces, results.json and a table"),
     Command(("compare",), "itp.cli.compare", "Print the results of several runs in one table", resumes=False),
     Command(("show",), "itp.cli.show", "Print an episode or one decision of a run in full", resumes=False),
+    Command(("data", "alfworld"), "itp.cli.data", "Unpack the ALFWorld games, or say what is there and what is broken"),
     Command(("collect",), "itp.data.collect", "Record expert or policy episodes as training data"),
     Command(("train", "world-model"), "itp.training.world_model", "Train the world model on recorded steps (eq. 1)"),
     Command(("train", "policy"), "itp.training.policy_sft", "Train the policy by behaviour cloning"),

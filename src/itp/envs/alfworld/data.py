@@ -18,6 +18,7 @@ from itp.envs.alfworld.problem import TASK_TYPES, Game, load_game, parse_game, t
 from itp.errors import ConfigError, DataError, GameFileError
 
 SPLITS = ("train", "valid_seen", "valid_unseen")
+GAMES_FOLDER = "json_2.1.1"
 DATA_VARIABLE = "ALFWORLD_DATA"
 DEFAULT_DATA = Path("~/.cache/alfworld")
 """Where `alfworld-download` puts the games unless told otherwise."""
@@ -78,19 +79,31 @@ def data_folder(data: str | Path | None = None) -> Path:
     """Folder that holds `json_2.1.1`: the argument, else the variable ALFWORLD_DATA, else `~/.cache/alfworld`.
 
     Raises:
-        DataError: there is no such folder.
+        DataError: there is no such folder; the message names one further down where there is one.
     """
     given = data or os.environ.get(DATA_VARIABLE) or DEFAULT_DATA
     root = Path(given).expanduser()
-    if root.name == "json_2.1.1" and root.is_dir():
-        return root.parent
-    if not (root / "json_2.1.1").is_dir():
-        origin = "data" if data else DATA_VARIABLE if os.environ.get(DATA_VARIABLE) else "the default folder"
-        raise DataError(
-            f"ALFWorld games not found: {origin} is {root}, which has no folder json_2.1.1; "
-            f"unpack the games and name their folder with --data or {DATA_VARIABLE}"
-        )
-    return root
+    found = locate_data(root)
+    if found in (root, root.parent):
+        return found
+    origin = "data" if data else DATA_VARIABLE if os.environ.get(DATA_VARIABLE) else "the default folder"
+    remedy = (
+        f"it lies in {found}" if found else "`itp data alfworld --archive FILE` or `alfworld-download` puts it there"
+    )
+    raise DataError(
+        f"ALFWorld games not found: {origin} is {root}, which has no folder {GAMES_FOLDER}; {remedy}; "
+        f"name the folder with --data or {DATA_VARIABLE}"
+    )
+
+
+def locate_data(folder: Path) -> Path | None:
+    """The folder that holds `json_2.1.1`: this one, its parent when it is `json_2.1.1` itself, or one just below it."""
+    if (folder / GAMES_FOLDER).is_dir():
+        return folder
+    if folder.name == GAMES_FOLDER and folder.is_dir():
+        return folder.parent
+    below = sorted(path.parent for path in folder.glob(f"*/{GAMES_FOLDER}") if path.is_dir())
+    return below[0] if below else None
 
 
 def find_games(data: str | Path | None, split: str) -> list[GameSource]:
@@ -107,15 +120,17 @@ def find_games(data: str | Path | None, split: str) -> list[GameSource]:
     """
     if split not in SPLITS:
         raise ConfigError(f"split {split!r} is unknown; alfworld has {', '.join(SPLITS)}")
-    root = data_folder(data) / "json_2.1.1"
+    root = data_folder(data) / GAMES_FOLDER
     games = []
     for path in (root / split).glob("*/*/game.tw-pddl"):
         task_id = task_id_of(path)
-        if "movable" not in task_id and "Sliced" not in task_id and _solvable(path):
+        if counts(task_id) and is_solvable(path):
             games.append(GameSource(task_id, path=path))
     if not games:
         present = ", ".join(name for name in SPLITS if (root / name).is_dir()) or "none"
-        raise DataError(f"no games of split {split!r} in {root}; splits there: {present}")
+        raise DataError(
+            f"no games of split {split!r} in {root}; splits there: {present}; `itp data alfworld` lists what was found"
+        )
     return sorted(games, key=lambda game: game.task_id)
 
 
@@ -124,15 +139,24 @@ def task_type_of(task_id: str) -> str:
     return next((name for name in TASK_TYPES if task_id.startswith(f"{name}-")), "")
 
 
-def _solvable(path: Path) -> bool:
-    """The flag at the end of the file; files are read whole only where it is not the last key."""
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - 64))
-        tail = _SOLVABLE_TAIL.search(file.read())
-    if tail:
-        return tail[1] == b"true"
+def counts(task_id: str) -> bool:
+    """Whether a game counts by its name: neither "movable" nor "Sliced" occurs in it."""
+    return "movable" not in task_id and "Sliced" not in task_id
+
+
+def is_solvable(path: Path) -> bool:
+    """The flag at the end of a game file; files are read whole only where it is not the last key.
+
+    Raises:
+        GameFileError: the file is truncated or cannot be read.
+    """
     try:
-        return bool(json.loads(path.read_bytes()).get("solvable", False))
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 64))
+            tail = _SOLVABLE_TAIL.search(file.read())
+        return tail[1] == b"true" if tail else bool(json.loads(path.read_bytes()).get("solvable", False))
+    except OSError as error:
+        raise GameFileError(f"{path}: cannot be read ({error.strerror or error}); mend its permissions") from error
     except (ValueError, AttributeError) as error:
         raise GameFileError(f"{path}: not valid JSON ({error}); the file is truncated or damaged") from error

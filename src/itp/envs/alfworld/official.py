@@ -19,7 +19,6 @@ from typing import Any, Self
 from itp.envs.alfworld.data import DATA_VARIABLE, GameSource, task_type_of
 from itp.envs.alfworld.env import AlfworldEnv, Engine
 from itp.envs.alfworld.library import GameLibrary, at_least_one, split_first_text
-from itp.envs.base import TextEnv
 from itp.errors import ConfigError
 
 
@@ -125,7 +124,7 @@ class OfficialEnv(AlfworldEnv):
         Raises:
             EnvError: always.
         """
-        return TextEnv.clone(self)
+        return super(AlfworldEnv, self).clone()
 
     def _begin(self, source: GameSource) -> tuple[Engine, str, str, str]:
         engine = self._loaded(source)
