@@ -17,9 +17,9 @@ from itp.envs.alfworld.problem import load_game, task_id_of
 from itp.errors import DataError, GameFileError
 
 SHIPPED = {"train": 3553, "valid_seen": 140, "valid_unseen": 134}
-"""Playable games of the public release (Shridhar et al. 2021, table 1). Some copies have one more in train."""
+"""Playable games of the public release (Shridhar et al. 2021). Some copies have one more in train."""
 LOGIC = ("alfred.pddl", "alfred.twl2")
-"""Domain and grammar that ALFWorld's own loader asks for; the game files hold both, and neither engine here reads them."""
+"""Domain and grammar for ALFWorld's own loader. The game files hold both; neither engine here reads these."""
 OTHER = "other"
 
 Progress = Callable[[int, int], None]
