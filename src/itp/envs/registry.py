@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from itp.envs.base import TextEnv
+from itp.envs.factories import call_factory, load_factory
 from itp.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def make_env(
         ConfigError: unknown name, split, engine or option.
         DataError: the environment's data is missing.
     """
-    return _factory(name)(split=split, engine=engine, data=data, max_steps=max_steps, **options)
+    arguments = {"split": split, "engine": engine, "data": data, "max_steps": max_steps}
+    return call_factory(name, _factory(name), arguments, options)
 
 
 def env_names() -> list[str]:
@@ -69,16 +71,13 @@ def _factory(name: str) -> EnvFactory:
     if built_in := _BUILT_IN.get(name):
         return _load(built_in) if isinstance(built_in, str) else built_in
     if plugin := _plugins().get(name):
-        return plugin.load()
+        return load_factory(f"{plugin.module}:{plugin.attr}")
     for prefix, target in _PREFIXES.items():
         if name.startswith(prefix):
             return partial(_load(target), name)
     if ":" not in name:
         raise ConfigError(f"environment {name!r} is unknown; allowed are {', '.join(env_names())} and MODULE:FACTORY")
-    try:
-        return _load(name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"environment {name!r} cannot be loaded ({error}); expected MODULE:FACTORY") from error
+    return load_factory(name)
 
 
 def _load(target: str) -> EnvFactory:
