@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from itp import make_env
+from itp.envs.alfworld.annotations import TRAJECTORY_NAME, read_sentences
 from itp.envs.alfworld.data import find_games, task_type_of
 from itp.envs.alfworld.engine import FastGame
+from itp.envs.alfworld.inventory import take_stock
+from itp.errors import DataError
 
 pytestmark = pytest.mark.realdata
 
@@ -36,3 +40,43 @@ def test_every_validation_game_parses_as_its_folder_says(alfworld_data: Path):
 def test_every_training_game_parses_as_its_folder_says(alfworld_data: Path):
     for source in find_games(alfworld_data, "train"):
         assert source.load().task_type == task_type_of(source.task_id)
+
+
+def test_stock_of_the_shipped_games(alfworld_data: Path):
+    stock = take_stock(alfworld_data)
+    assert stock.problems() == []
+    assert {split.split: split.playable.total() for split in stock.splits} == {"train": 3554, "valid_seen": 140}
+    assert sorted(stock.splits[1].playable.values()) == [13, 16, 24, 25, 27, 35]
+    assert [split.files - split.with_goals for split in stock.splits] == [0, 0]
+    assert stock.absent == ["valid_unseen"]
+
+
+def test_a_split_that_is_not_there_names_those_that_are(alfworld_data: Path):
+    with pytest.raises(DataError, match="splits there: train, valid_seen"):
+        make_env("alfworld", split="valid_unseen", data=alfworld_data)
+
+
+def test_every_validation_game_has_three_human_goals(alfworld_data: Path):
+    for source in find_games(alfworld_data, "valid_seen"):
+        assert source.path is not None
+        sentences = read_sentences(source.path.with_name(TRAJECTORY_NAME))
+        assert len(sentences) >= 3
+        assert all(text == " ".join(text.split()) for text in sentences)
+
+
+def test_the_expert_is_as_good_with_human_goals(alfworld_data: Path):
+    """Its plan comes from the template goal, whatever goal the player is shown: the same steps in the same games."""
+
+    def lengths(goal: str) -> list[int]:
+        env = make_env("alfworld", split="valid_seen", data=alfworld_data, goal=goal, expert=True)
+        steps = []
+        for task_id in env.task_ids:
+            info = env.reset(options={"task_id": task_id})[1]
+            steps.append(0)
+            while plan := info.get("expert_plan"):
+                *_, info = env.step(plan[0])
+                steps[-1] += 1
+            assert info["won"]
+        return steps
+
+    assert lengths("human") == lengths("template")

@@ -28,6 +28,7 @@ from itp.envs.alfworld.env import AlfworldEnv
 from itp.envs.alfworld.official import OfficialEnv, OfficialGame
 from itp.envs.alfworld.problem import TASK_TYPES
 from itp.envs.base import TextEnv
+from itp.errors import EnvError
 
 pytestmark = [pytest.mark.realdata, pytest.mark.slow]
 
@@ -117,4 +118,21 @@ def test_both_environments_return_the_same(alfworld_data: Path):
     expected = episode(fast, source.task_id, commands)
     assert episode(official, source.task_id, commands) == expected
     assert len(expected) == 13
+    official.close()
+
+
+def test_both_environments_show_the_same_human_goal_and_plan(alfworld_data: Path):
+    """Only the fast one can be cloned; the other says so."""
+    source = sample(alfworld_data, "pick_clean_then_place_in_recep")
+    options = {"goal": "human", "annotation": "random", "expert": True}
+    fast, official = AlfworldEnv([source], **options), OfficialEnv([source], **options)
+    ours, theirs = fast.reset(seed=5), official.reset(seed=5)
+    assert ours == theirs
+    for _ in range(4):
+        command = ours[-1].get("expert_plan", [])[0]
+        ours, theirs = fast.step(command), official.step(command)
+        assert ours == theirs
+    assert fast.clone().step("look") == official.step("look")
+    with pytest.raises(EnvError, match="cannot be cloned; replay"):
+        official.clone()
     official.close()
