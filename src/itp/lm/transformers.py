@@ -14,6 +14,7 @@ import torch
 
 from itp.errors import CheckpointError, ConfigError
 from itp.lm.base import Completion, Sampling, Scores
+from itp.lm.decoding import Decoded, decode, supports
 from itp.lm.tokens import END, SPECIAL_TOKENS
 from itp.lm.trie import TokenTrie
 
@@ -80,7 +81,11 @@ class TransformersLM:
 
     @torch.inference_mode()
     def generate(self, prompts: Sequence[str], sampling: Sampling) -> list[Completion]:
-        """See `LanguageModel.generate`. Prompts are batched by length, left-padded; results keep the given order."""
+        """See `LanguageModel.generate`. Prompts are batched by length; results keep the given order.
+
+        Llama and Qwen weights run in `itp.lm.decoding`, others in `transformers.generate`: the same tokens, but for
+        rounding where two are equally likely.
+        """
         if sampling.temperature < 0:
             raise ConfigError(f"temperature is {sampling.temperature}: allowed is 0 (greedy) or more")
         encoded = [self.encode(prompt) for prompt in prompts]
@@ -93,15 +98,25 @@ class TransformersLM:
         return [result for result in results if result is not None]
 
     def _generate_batch(self, prompts: list[list[int]], sampling: Sampling) -> list[Completion]:
+        run = self._decode if supports(self.model) and all(prompts) else self._generate
+        return [
+            self._completion(decoded, len(ids)) for decoded, ids in zip(run(prompts, sampling), prompts, strict=True)
+        ]
+
+    def _decode(self, prompts: list[list[int]], sampling: Sampling) -> list[Decoded]:
+        return decode(self.model, prompts, sampling, end_id=self.end_id)
+
+    def _generate(self, prompts: list[list[int]], sampling: Sampling) -> list[Decoded]:
+        """The same by `transformers.generate`, for every architecture."""
         width = max(len(ids) for ids in prompts)
         ids_BT = torch.full((len(prompts), width), self.pad_id, dtype=torch.long)
         mask_BT = torch.zeros_like(ids_BT)
         for row, ids in enumerate(prompts):
             ids_BT[row, width - len(ids) :] = torch.tensor(ids)
             mask_BT[row, width - len(ids) :] = 1
-        decoding: dict[str, Any] = {"do_sample": False}
+        options: dict[str, Any] = {"do_sample": False}
         if sampling.temperature > 0:
-            decoding = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+            options = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
         output = self.model.generate(  # pyright: ignore[reportCallIssue]
             input_ids=ids_BT.to(self.device),
             attention_mask=mask_BT.to(self.device),
@@ -110,24 +125,24 @@ class TransformersLM:
             pad_token_id=self.pad_id,
             return_dict_in_generate=True,
             output_logits=True,
-            **decoding,
+            **options,
         )
         logits_BNV = torch.stack(output.logits, dim=1).float()
         if sampling.temperature > 0:
             logits_BNV = logits_BNV / sampling.temperature
         new_BN = output.sequences[:, width:]
         logprob_BN = logits_BNV.log_softmax(-1).gather(-1, new_BN[..., None]).squeeze(-1)
+        lengths = [ids.index(self.end_id) + 1 if self.end_id in ids else len(ids) for ids in new_BN.tolist()]
         return [
-            self._completion(new_BN[row].tolist(), logprob_BN[row], len(prompts[row])) for row in range(len(prompts))
+            Decoded(new_BN[row, :length].tolist(), float(logprob_BN[row, :length].sum()))
+            for row, length in enumerate(lengths)
         ]
 
-    def _completion(self, new_ids: list[int], logprobs: torch.Tensor, prompt_tokens: int) -> Completion:
-        finished = self.end_id in new_ids
-        length = new_ids.index(self.end_id) + 1 if finished else len(new_ids)
-        text_ids = new_ids[: length - 1] if finished else new_ids
-        text = self.tokenizer.decode(text_ids, skip_special_tokens=True)
+    def _completion(self, decoded: Decoded, prompt_tokens: int) -> Completion:
+        finished = decoded.ids[-1:] == [self.end_id]
+        text = self.tokenizer.decode(decoded.ids[:-1] if finished else decoded.ids, skip_special_tokens=True)
         assert isinstance(text, str)
-        return Completion(text.strip(), float(logprobs[:length].sum()), prompt_tokens, length, finished)
+        return Completion(text.strip(), decoded.logprob, prompt_tokens, len(decoded.ids), finished)
 
     @torch.inference_mode()
     def score(self, prompts: Sequence[str], continuations: Sequence[Sequence[str]]) -> list[Scores]:

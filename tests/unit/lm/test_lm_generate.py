@@ -31,6 +31,7 @@ def greedy(prompt: str, steps: int) -> tuple[list[int], float]:
     return new, total
 
 
+@pytest.mark.usefixtures("by")
 def test_greedy_generation_equals_step_by_step_argmax_for_every_prompt_of_a_batch() -> None:
     completions = lm().generate(PROMPTS, Sampling(max_new_tokens=6))
     for prompt, completion in zip(PROMPTS, completions, strict=True):
@@ -49,7 +50,7 @@ def test_results_keep_the_order_of_the_prompts_however_they_are_batched(limit: i
     assert [c.logprob for c in together] == pytest.approx([c.logprob for c in alone], abs=1e-3)
 
 
-def force(monkeypatch: pytest.MonkeyPatch, tokens: Sequence[int]) -> None:
+def force(monkeypatch: pytest.MonkeyPatch, tokens: Sequence[int], by: str) -> None:
     """Make the model say these tokens, whatever it reads."""
     model = lm().model
     forward = model.forward
@@ -61,26 +62,41 @@ def force(monkeypatch: pytest.MonkeyPatch, tokens: Sequence[int]) -> None:
         output.logits[:, -1, next(said)] = 100.0
         return output
 
-    monkeypatch.setattr(model, "forward", forced)
+    def chosen(logits_BV: torch.Tensor, sampling: Sampling) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.tensor([next(said)]), torch.zeros(1)
+
+    if by == "transformers":
+        monkeypatch.setattr(model, "forward", forced)
+    else:
+        monkeypatch.setattr("itp.lm.decoding._choose", chosen)
 
 
-def test_generation_stops_at_the_end_token_and_says_that_it_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(params=["transformers", "own decoding"])
+def by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Who decodes: both ways behind `generate` keep the same promises."""
+    if request.param == "transformers":
+        monkeypatch.setattr("itp.lm.transformers.supports", lambda model: False)
+    return request.param
+
+
+def test_generation_stops_at_the_end_token_and_says_that_it_finished(monkeypatch: pytest.MonkeyPatch, by: str) -> None:
     words = lm().encode("go to mug 1")
-    force(monkeypatch, [*words, lm().end_id, *words])
+    force(monkeypatch, [*words, lm().end_id, *words], by)
     completion = lm().generate(["open"], Sampling(max_new_tokens=20))[0]
     assert completion.finished
     assert completion.text == "go to mug 1"
     assert completion.completion_tokens == len(words) + 1
 
 
-def test_running_into_the_token_limit_is_reported_as_unfinished(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_into_the_token_limit_is_reported_as_unfinished(monkeypatch: pytest.MonkeyPatch, by: str) -> None:
     words = lm().encode("go to mug 1")
-    force(monkeypatch, words)
+    force(monkeypatch, words, by)
     completion = lm().generate(["open"], Sampling(max_new_tokens=len(words)))[0]
     assert not completion.finished
     assert completion.text == "go to mug 1"
 
 
+@pytest.mark.usefixtures("by")
 def test_sampling_is_repeatable_with_a_seed_and_varies_between_seeds() -> None:
     def sample(seed: int) -> list[str]:
         sampling = Sampling(max_new_tokens=8, temperature=1.0, seed=seed)
