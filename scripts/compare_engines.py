@@ -52,15 +52,26 @@ def hasten_official() -> None:
     """Let the official engine parse each text once and copy less; about ten times faster, with the same results.
 
     Its parsers are pure functions of text. The contexts its grammar deep-copies at each symbol hold names that nobody
-    writes to, so that a shallow copy serves. The second translation of a problem is for a planner nobody asks for.
+    writes to, so that a shallow copy serves. The second translation of a problem is for a planner nobody asks for. A
+    refused command changes no fact: what was admissible before it still is.
     """
     import fast_downward
-    from textworld.envs.pddl import logic, textgen
+    from textworld.envs.pddl import PddlEnv, logic, textgen
     from textworld.logic import Rule
 
     def copy_context(context: Record) -> Record:
         return {**context, "variables": dict(context["variables"]), "mapping": dict(context["mapping"])}
 
+    gather = PddlEnv._gather_infos
+
+    def gather_when_changed(env: Any) -> None:
+        refused = env._last_action is None and env.prev_state is not None
+        if refused:
+            env.state.update({key: env.prev_state[key] for key in env.prev_state if key not in env.state})
+        else:
+            gather(env)
+
+    PddlEnv._gather_infos = gather_when_changed
     parse = cache(textgen._parse_and_convert)
     # The grammar writes a context into the symbols it is given: every caller gets its own.
     textgen._parse_and_convert = lambda text, **options: copy_symbol(parse(text, **options))
