@@ -18,7 +18,13 @@ from itp.envs.alfworld.library import GameLibrary
 from itp.errors import ConfigError, EnvError
 
 FAMILIES = list(GOALS)
-LIBRARY = GameLibrary([GameSource(f"{family}-Tiny/trial", data=tiny_data(family)) for family in GOALS])
+
+
+def new_library() -> GameLibrary:
+    return GameLibrary([GameSource(f"{family}-Tiny/trial", data=tiny_data(family)) for family in GOALS])
+
+
+LIBRARY = new_library()
 WIN = ["go to countertop 1", "take mug 1 from countertop 1", "open drawer 2", "put mug 1 in/on drawer 2"]
 PICK = {"task_id": "pick_and_place_simple-Tiny/trial"}
 
@@ -50,7 +56,8 @@ def test_a_clone_goes_on_as_a_replay_does(
     options = {"task_id": f"{family}-Tiny/trial"}
 
     def fresh() -> tuple[AlfworldEnv, list[str], bool]:
-        env = AlfworldEnv(LIBRARY, max_steps=30, expert=expert)
+        """With a library of its own: a fault that soiled a shared one would soil the reference as well."""
+        env = AlfworldEnv(new_library(), max_steps=30, expert=expert)
         admissible = env.reset(options=options)[1]["admissible_commands"] or []
         played = play(env, admissible, before)
         if not played:
@@ -83,6 +90,57 @@ def test_branches_leave_the_original_where_it_is(plan: list[int], branches: list
         play(env.clone(), admissible, branch)
     # `look` changes nothing, and lists what the receptacles here show.
     assert env.clone().step("look") == env.step("look")
+
+
+APPLE = ["go to countertop 1", "take apple 2 from countertop 1"]
+RARE = {
+    "clean": ("pick_and_place_simple", [*APPLE, "go to sinkbasin 1"], ["clean apple 2 with sinkbasin 1"]),
+    "heat": ("pick_and_place_simple", [*APPLE, "go to microwave 1"], ["heat apple 2 with microwave 1"]),
+    "cool": (
+        "pick_and_place_simple",
+        [*APPLE, "go to microwave 1", "heat apple 2 with microwave 1", "go to fridge 1"],
+        ["cool apple 2 with fridge 1"],
+    ),
+    "slice": (
+        "pick_and_place_simple",
+        ["go to countertop 1", "take knife 1 from countertop 1"],
+        ["slice apple 2 with knife 1", "put knife 1 in/on countertop 1", "take apple 2 from countertop 1"],
+    ),
+    "open": ("pick_and_place_simple", ["go to fridge 1"], ["open fridge 1"]),
+    "put": ("pick_and_place_simple", [*APPLE, "open drawer 2"], ["put apple 2 in/on drawer 2"]),
+    "light": (
+        "look_at_obj_in_light",
+        ["go to shelf 1", "take mug 1 from shelf 1"],
+        ["go to drawer 2", "use desklamp 1"],
+    ),
+}
+"""Family, commands before the clone, and the one in which the two then differ."""
+PROBES = [
+    "examine apple 2", "look", "put knife 1 in/on countertop 1", "take apple 2 from countertop 1", "examine apple 2",
+    "go to shelf 1", "go to countertop 1", "look", "go to fridge 1", "examine fridge 1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("who", ["original", "clone"])
+@pytest.mark.parametrize("what", RARE)
+def test_what_one_does_never_shows_in_the_other(what: str, who: str) -> None:
+    """Every property of an object, and every place where things lie, belongs to one of the two alone."""
+    family, before, change = RARE[what]
+
+    def at_the_fork() -> AlfworldEnv:
+        env = AlfworldEnv(new_library())
+        env.reset(options={"task_id": f"{family}-Tiny/trial"})
+        for command in before:
+            assert env.step(command)[0] != "Nothing happens."
+        return env
+
+    original = at_the_fork()
+    clone = original.clone()
+    acting, waiting = (original, clone) if who == "original" else (clone, original)
+    for command in change:
+        assert acting.step(command)[0] != "Nothing happens."
+    untouched = at_the_fork()
+    assert [waiting.step(probe) for probe in PROBES] == [untouched.step(probe) for probe in PROBES]
 
 
 def test_before_the_first_reset() -> None:
