@@ -29,6 +29,8 @@ class InfoDict(TypedDict):
     """The goal is reached. Not the same as terminated."""
     score: float
     """In the environment's own unit: ALFWorld 0 or 1, ScienceWorld -100 to 100."""
+    max_score: NotRequired[float]
+    """The most that `score` can reach, where that is known and differs from task to task."""
     irreversible: NotRequired[bool]
     """A mistake has made the goal impossible for good, whether or not the episode goes on."""
     expert_plan: NotRequired[list[str]]
