@@ -1,7 +1,8 @@
 """The `itp` command: finds the module of a command, reads its flags, runs it and turns errors into one line.
 
 Every command is a module with a `Config` dataclass and `run(config)`; only the chosen module is imported, so that
-`itp --help` needs neither torch nor an environment. Exit codes: 0 done, 1 a bug (with its traceback), 2 something the
+`itp --help` needs neither torch nor an environment. `run` may return an exit code of its own (`itp check-env`: 1 for an
+environment with problems). Exit codes otherwise: 0 done, 1 a bug (with its traceback), 2 something the
 user can mend, 130 interrupted, 141 the reader of our output went away.
 """
 
@@ -46,6 +47,7 @@ COMMANDS = (
     Command(("compare",), "itp.cli.compare", "Print the results of several runs in one table", resumes=False),
     Command(("show",), "itp.cli.show", "Print an episode or one decision of a run in full", resumes=False),
     Command(("data", "alfworld"), "itp.cli.data", "Unpack the ALFWorld games, or say what is there and what is broken"),
+    Command(("check-env",), "itp.cli.check_env", "Say what is wrong with an environment, one line each", resumes=False),
     Command(("collect",), "itp.data.collect", "Record expert or policy episodes as training data"),
     Command(("train", "world-model"), "itp.training.world_model", "Train the world model on recorded steps (eq. 1)"),
     Command(("train", "policy"), "itp.training.policy_sft", "Train the policy by behaviour cloning"),
@@ -109,8 +111,7 @@ def _dispatch(words: list[str]) -> int:
             config = parse_config(module.Config, words[len(command.words) :], prog=f"itp {command.name}")
         except SystemExit:
             return 0
-        module.run(config)
-    return 0
+        return module.run(config) or 0
 
 
 def _find(words: Sequence[str]) -> Command | None:
