@@ -5,7 +5,7 @@
 
 One process on one core. Both engines are played through `TextEnv`, as users do: one call of `step` with a random
 admissible command gives observation, reward, flags, and the list of admissible commands. Only the calls are timed.
-The official engine is textworld as it comes, with the infos that ALFWorld's own loader asks for; it gets one
+The official engine is textworld as it comes, asked for `won` and the admissible commands; it gets one
 environment and one for each band of room sizes, since 256 of them would take tens of minutes to load. The engines take
 turns, so that what else the machine does hits both; figures are medians over the runs, with the lowest and the highest.
 Memory is the growth of a fresh process, divided by the number of environments.

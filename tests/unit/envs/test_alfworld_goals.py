@@ -12,6 +12,7 @@ from alfworld_tiny import tiny_data
 import itp
 from itp.envs.alfworld.data import GameSource
 from itp.envs.alfworld.env import AlfworldEnv
+from itp.envs.check import check_text_env
 from itp.errors import ConfigError, DataError, GameFileError, ItpError
 
 SENTENCES = ["Put a mug in the drawer. ", "move the cup\nto a  drawer", "Stow the mug."]
@@ -74,6 +75,11 @@ def test_the_expert_wins_whatever_goal_is_shown(data: Path, goal: str) -> None:
         assert not truncated
     assert info.get("expert_plan") == []
     assert "expert_plan" not in itp.make_env("alfworld", data=data, goal=goal).reset()[1]
+
+
+@pytest.mark.parametrize("options", [{"goal": "human"}, {"goal": "human", "annotation": "random", "expert": True}])
+def test_the_contract_holds_with_every_option(data: Path, options: dict[str, Any]) -> None:
+    assert check_text_env(lambda: itp.make_env("alfworld", data=data, **options)) == []
 
 
 def test_collecting_with_human_goals_follows_the_expert(data: Path) -> None:

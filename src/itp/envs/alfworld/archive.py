@@ -7,6 +7,7 @@ target gets in one rename at the end. Names that lead outside, links and devices
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import lzma
 import os
 import shutil
@@ -49,11 +50,12 @@ def unpack(archive: str | Path, out: str | Path, on_progress: Progress | None = 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"--out {out} exists and is not empty: look at it with --data {out}, or name another folder")
     scratch = out.with_name(f".{out.name}.unpacking-{os.getpid()}")
+    lock = -1
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(out)
-        shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
+        lock = _lock(scratch)
         _extract(archive, scratch, on_progress)
         root = locate_data(scratch)
         if root is None:
@@ -68,17 +70,28 @@ def unpack(archive: str | Path, out: str | Path, on_progress: Progress | None = 
         raise DataError(f"{archive} cannot be unpacked into {out} ({reason}): make room or change --out") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        if lock >= 0:
+            os.close(lock)
     return out
+
+
+def _lock(folder: Path) -> int:
+    """A lock on a folder that the kernel drops with its process, however that ends; raises BlockingIOError if taken."""
+    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
 
 
 def _remove_leftovers(out: Path) -> None:
     """Delete what killed processes left half unpacked; what a living one is at work on stays."""
     for folder in out.parent.glob(f".{out.name}.unpacking-*"):
-        with contextlib.suppress(ValueError, PermissionError):
-            try:
-                os.kill(int(folder.name.rpartition("-")[2]), 0)
-            except ProcessLookupError:
-                shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            os.close(_lock(folder))
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _first_line(error: Exception) -> str:

@@ -98,7 +98,7 @@ class OfficialEnv(AlfworldEnv):
     Args:
         games: the split's games; those held in memory are written to a temporary folder when played.
         max_steps: steps before an episode is truncated.
-        cache_size: loaded games kept in memory (tens of MB each).
+        cache_size: loaded games kept in memory (about 11 MB each).
         options: `goal`, `annotation` and `expert`, as for `AlfworldEnv`.
 
     Raises:
