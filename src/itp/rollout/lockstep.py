@@ -1,18 +1,18 @@
-"""Real episodes in lockstep: one planner call serves a batch of running episodes.
+"""Real episodes in lockstep: one planner call, then one call of the vector environment, for all running episodes.
 
-Stands between planners and everything that needs episodes (evaluation, data collection, reinforcement learning). When
-an episode ends its slot takes the next task, so that the batch stays full until the tasks run out.
+Stands between planners and everything that needs episodes (evaluation, data collection). When an episode ends its slot
+takes the next task, so that the batch stays full until the tasks run out.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from itp.envs.base import InfoDict, TextEnv
+from itp.envs.vector import Episode, Failure, Outcome, Turn, VectorEnv, make_vector
 from itp.errors import ConfigError
 from itp.planners.base import Planner
 from itp.types import Decision, DecisionContext, State, Step, StopReason, Task, Trajectory
@@ -27,12 +27,14 @@ def run_episodes(
     max_steps: int | None,
     seed: int,
     on_episode: Callable[[Trajectory], None] | None = None,
+    workers: int = 0,
+    step_timeout: float | None = None,
 ) -> list[Trajectory]:
     """Play one episode for each task.
 
-    An exception from an environment ends that episode with `StopReason.ERROR` and its message; an exception from the
-    planner is a bug and is raised (`on_episode` has by then seen every finished episode). What a planner gets depends
-    on `seed`, the task and the step only, never on the batch size.
+    An exception from an environment, or a worker that died or hung, ends its episodes with `StopReason.ERROR` and the
+    message; an exception from the planner is a bug and is raised (`on_episode` has by then seen every finished
+    episode). What a planner gets depends on `seed`, the task and the step only, never on batch size or workers.
 
     Args:
         make_env: creates one environment; called at most `batch_size` times, and again after an environment failed.
@@ -43,31 +45,19 @@ def run_episodes(
             which truncates.
         seed: of the run; each decision gets a seed derived from it.
         on_episode: called as each episode ends.
+        workers: processes that the environments are spread over; 0 steps them in this process.
+        step_timeout: seconds that one reset or step may take in a worker.
 
     Returns:
         The trajectories, in the order of `task_ids`.
     """
     if batch_size < 1 or (max_steps is not None and max_steps < 1):
         raise ConfigError(f"batch size {batch_size} and step limit {max_steps} must be at least 1")
-    results: dict[int, Trajectory] = {}
-    waiting = list(enumerate(task_ids))[::-1]
-    slots = [_Slot(make_env) for _ in range(min(batch_size, len(waiting)))]
-    running: list[_Slot] = []
-    try:
-        while True:
-            for slot in slots:
-                while slot.episode is None and waiting:
-                    slot.start(*waiting.pop(), seed)
-                    _collect(slot, results, on_episode)
-            running = [slot for slot in slots if slot.episode is not None]
-            if not running:
-                return [results[index] for index in range(len(task_ids))]
-            _advance(running, planner, max_steps, seed)
-            for slot in running:
-                _collect(slot, results, on_episode)
-    finally:
-        for slot in slots:
-            slot.close()
+    if not task_ids:
+        return []
+    slots = min(batch_size, len(task_ids))
+    with make_vector(make_env, slots, workers=workers, timeout=step_timeout) as envs:
+        return _Run(envs, planner, max_steps, seed, on_episode).play(task_ids)
 
 
 def derive_seed(seed: int, task_id: str, step: int) -> int:
@@ -77,7 +67,7 @@ def derive_seed(seed: int, task_id: str, step: int) -> int:
 
 
 @dataclass(slots=True)
-class _Episode:
+class _Running:
     """An episode under way."""
 
     index: int
@@ -92,7 +82,44 @@ class _Episode:
     irreversible: bool = False
     expert_plan: tuple[str, ...] = ()
 
+    def started(self, outcome: Outcome) -> None:
+        """Take in the answer to the reset."""
+        self.seconds += outcome.seconds
+        if isinstance(outcome, Failure):
+            self.stop, self.error = StopReason.ERROR, outcome.message
+            return
+        info = outcome.info
+        self.task = Task(self.task.task_id, info["task"], info["task_type"])
+        self.state = State(info["task"], outcome.observation)
+        self._notice(info)
+
+    def stepped(self, decision: Decision, outcome: Outcome, max_steps: int | None) -> None:
+        """Take in the answer to an action."""
+        self.seconds += outcome.seconds
+        if isinstance(outcome, Failure):
+            self.stop, self.error = StopReason.ERROR, f"{outcome.message} (after action {decision.action!r})"
+            return
+        expert_action = self.expert_plan[0] if self.expert_plan else ""
+        self.steps.append(Step(decision, outcome.observation, outcome.reward, self.admissible, expert_action))
+        self.state = self.state.extend(decision.action, outcome.observation)
+        self._notice(outcome.info)
+        won = bool(outcome.info["won"])
+        self.score = float(outcome.info["score"])
+        self.irreversible = bool(outcome.info.get("irreversible", False)) and not won
+        self.stop = _stop_reason(won, outcome, max_steps is not None and len(self.steps) >= max_steps)
+
+    def _notice(self, info: InfoDict) -> None:
+        commands = info["admissible_commands"]
+        self.admissible = None if commands is None else tuple(commands)
+        self.expert_plan = tuple(info.get("expert_plan", ()))
+
+    def context(self, seed: int) -> DecisionContext:
+        """What the planner is given."""
+        own = derive_seed(seed, self.task.task_id, len(self.steps))
+        return DecisionContext(self.state, self.admissible, own, self.expert_plan)
+
     def finish(self) -> Trajectory:
+        """The record of the ended episode."""
         assert self.stop is not None
         return Trajectory(
             self.task,
@@ -106,105 +133,78 @@ class _Episode:
         )
 
 
-class _Slot:
-    """One place in the batch: an environment and the episode it plays."""
+class _Run:
+    """One call of `run_episodes`: which slot plays which episode, and what has ended."""
 
-    def __init__(self, make_env: Callable[[], TextEnv]) -> None:
-        self._make_env = make_env
-        self._env: TextEnv | None = None
-        self.episode: _Episode | None = None
+    def __init__(
+        self,
+        envs: VectorEnv,
+        planner: Planner,
+        max_steps: int | None,
+        seed: int,
+        on_episode: Callable[[Trajectory], None] | None,
+    ) -> None:
+        self._envs, self._planner, self._max_steps, self._seed = envs, planner, max_steps, seed
+        self._on_episode = on_episode
+        self._results: dict[int, Trajectory] = {}
+        self._running: dict[int, _Running] = {}
 
-    def start(self, index: int, task_id: str, seed: int) -> None:
+    def play(self, task_ids: Sequence[str]) -> list[Trajectory]:
+        waiting = list(enumerate(task_ids))[::-1]
+        while True:
+            while waiting and len(self._running) < self._envs.num_envs:
+                self._fill(waiting)
+            if not self._running:
+                return [self._results[index] for index in range(len(task_ids))]
+            self._advance()
+
+    def _fill(self, waiting: list[tuple[int, str]]) -> None:
+        """Give every free slot a task."""
+        free = [slot for slot in range(self._envs.num_envs) if slot not in self._running]
+        started: dict[int, _Running] = {}
+        for slot in free[: len(waiting)]:
+            index, task_id = waiting.pop()
+            started[slot] = _Running(index, Task(task_id, ""))
+        requests = {
+            slot: Episode(episode.task.task_id, derive_seed(self._seed, episode.task.task_id, -1))
+            for slot, episode in started.items()
+        }
+        outcomes = self._envs.reset(requests)
+        for slot, episode in started.items():
+            episode.started(outcomes[slot])
+        self._running = dict(sorted({**self._running, **started}.items()))
+        self._collect()
+
+    def _advance(self) -> None:
+        """One planner call, then one step in every running environment."""
+        episodes = list(self._running.values())
         began = time.perf_counter()
-        if self._env is None:
-            self._env = self._make_env()
-        episode = self.episode = _Episode(index, Task(task_id, ""))
-        try:
-            observation, info = self._env.reset(seed=derive_seed(seed, task_id, -1), options={"task_id": task_id})
-            episode.task = Task(task_id, info["task"], info["task_type"])
-            episode.state = State(info["task"], observation)
-            episode.admissible = _admissible(info)
-            episode.expert_plan = tuple(info.get("expert_plan", ()))
-        except Exception as error:  # whatever an environment raises belongs to its episode
-            self._fail(episode, error)
-        episode.seconds += time.perf_counter() - began
+        decisions = self._planner.decide([episode.context(self._seed) for episode in episodes])
+        share = (time.perf_counter() - began) / len(episodes)
+        if len(decisions) != len(episodes):
+            raise RuntimeError(
+                f"planner {self._planner.name} gave {len(decisions)} decisions for {len(episodes)} episodes"
+            )
+        chosen = dict(zip(self._running, decisions, strict=True))
+        outcomes: Mapping[int, Outcome] = self._envs.step({slot: d.action for slot, d in chosen.items()})
+        for slot, decision in chosen.items():
+            self._running[slot].seconds += share
+            self._running[slot].stepped(decision, outcomes[slot], self._max_steps)
+        self._collect()
 
-    def act(self, decision: Decision, max_steps: int | None) -> None:
-        episode, env = self.episode, self._env
-        assert episode is not None
-        assert env is not None
-        began = time.perf_counter()
-        try:
-            observation, reward, terminated, truncated, info = env.step(decision.action)
-            expert_action = episode.expert_plan[0] if episode.expert_plan else ""
-            step = Step(decision, observation, float(reward), episode.admissible, expert_action)
-            won, score, admissible = bool(info["won"]), float(info["score"]), _admissible(info)
-        except Exception as error:
-            self._fail(episode, error, f" (after action {decision.action!r})")
-        else:
-            episode.steps.append(step)
-            episode.state = episode.state.extend(decision.action, observation)
-            episode.score, episode.admissible = score, admissible
-            episode.expert_plan = tuple(info.get("expert_plan", ()))
-            episode.irreversible = bool(info.get("irreversible", False)) and not won
-            at_limit = truncated or (max_steps is not None and len(episode.steps) >= max_steps)
-            episode.stop = _stop_reason(won, terminated, at_limit)
-        episode.seconds += time.perf_counter() - began
-
-    def close(self) -> None:
-        if self._env is not None:
-            with contextlib.suppress(Exception):
-                self._env.close()
-            self._env = None
-
-    def _fail(self, episode: _Episode, error: Exception, where: str = "") -> None:
-        """End the episode. The environment may be in any state now, so the next episode gets a fresh one."""
-        episode.stop = StopReason.ERROR
-        episode.error = f"{type(error).__name__}: {error}{where}"
-        self.close()
+    def _collect(self) -> None:
+        """Take the ended episodes out of their slots."""
+        ended = {slot: episode for slot, episode in self._running.items() if episode.stop is not None}
+        for slot, episode in ended.items():
+            del self._running[slot]
+            trajectory = self._results[episode.index] = episode.finish()
+            if self._on_episode is not None:
+                self._on_episode(trajectory)
 
 
-def _advance(running: Sequence[_Slot], planner: Planner, max_steps: int | None, seed: int) -> None:
-    """One planner call, then one step in every running environment."""
-    episodes = [slot.episode for slot in running if slot.episode is not None]
-    contexts = [
-        DecisionContext(
-            episode.state,
-            episode.admissible,
-            derive_seed(seed, episode.task.task_id, len(episode.steps)),
-            episode.expert_plan,
-        )
-        for episode in episodes
-    ]
-    began = time.perf_counter()
-    decisions = planner.decide(contexts)
-    share = (time.perf_counter() - began) / len(contexts)
-    if len(decisions) != len(contexts):
-        raise RuntimeError(f"planner {planner.name} gave {len(decisions)} decisions for {len(contexts)} episodes")
-    for slot, episode, decision in zip(running, episodes, decisions, strict=True):
-        episode.seconds += share
-        slot.act(decision, max_steps)
-
-
-def _collect(slot: _Slot, results: dict[int, Trajectory], on_episode: Callable[[Trajectory], None] | None) -> None:
-    """Take a finished episode out of its slot."""
-    episode = slot.episode
-    if episode is None or episode.stop is None:
-        return
-    trajectory = results[episode.index] = episode.finish()
-    slot.episode = None
-    if on_episode is not None:
-        on_episode(trajectory)
-
-
-def _admissible(info: InfoDict) -> tuple[str, ...] | None:
-    commands = info["admissible_commands"]
-    return None if commands is None else tuple(commands)
-
-
-def _stop_reason(won: bool, terminated: bool, at_limit: bool) -> StopReason | None:
+def _stop_reason(won: bool, turn: Turn, at_limit: bool) -> StopReason | None:
     if won:
         return StopReason.WON
-    if terminated:
+    if turn.terminated:
         return StopReason.LOST
-    return StopReason.STEP_LIMIT if at_limit else None
+    return StopReason.STEP_LIMIT if turn.truncated or at_limit else None
