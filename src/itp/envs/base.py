@@ -5,15 +5,14 @@
 option, reset draws a task with the seed.
 """
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`, which would hide NotRequired from `InfoDict.__required_keys__`.
 from collections.abc import Sequence
 from typing import Any, NotRequired, Self, TypedDict
 
 import gymnasium
 import numpy as np
 
-from itp.errors import EnvError
+from itp.errors import ConfigError, EnvError
 
 
 class InfoDict(TypedDict):
@@ -77,6 +76,27 @@ class TextEnv(gymnasium.Env[str, str]):
     def step(self, action: str) -> tuple[str, float, bool, bool, InfoDict]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Take one action; returns observation, reward, terminated, truncated, info."""
         raise NotImplementedError
+
+    def choose_task(self, seed: int | None, options: dict[str, Any] | None) -> str:
+        """The task that a `reset` is asked for, for subclasses to begin theirs with.
+
+        Args:
+            seed: restarts the random numbers `self.np_random`, unless it is None.
+            options: `task_id` names the task; without it, one is drawn.
+
+        Raises:
+            ConfigError: there is no such task, or there are other options.
+        """
+        gymnasium.Env.reset(self, seed=seed)
+        task_ids = self.task_ids
+        if unknown := set(options or {}) - {"task_id"}:
+            raise ConfigError(f"reset options {sorted(unknown)} are unknown; only task_id is allowed")
+        task_id = (options or {}).get("task_id")
+        if task_id is None:
+            return task_ids[int(self.np_random.integers(len(task_ids)))]
+        if task_id not in task_ids:
+            raise ConfigError(f"task_id {task_id!r} is not among the {len(task_ids)} tasks; see env.task_ids")
+        return task_id
 
     def clone(self) -> Self:
         """An independent environment in the same state, so that a search can branch without replaying.

@@ -57,7 +57,8 @@ def call_factory(
         name: as the user wrote it, for messages.
         factory: takes any of the arguments by keyword.
         arguments: the usual ones: split, engine, data, max_steps. One that the factory does not take is left away,
-            unless the user has plainly asked for something by it (another engine, a data folder).
+            unless the user has plainly asked for something by it (another engine, a data folder); so is None where
+            the factory has a default of its own.
         options: the user's own; each must be taken.
 
     Raises:
@@ -73,6 +74,8 @@ def call_factory(
     if not any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
         _refuse_unknown(name, taken, arguments, options)
         given = {key: value for key, value in given.items() if key in taken}
+    has_default = {p.name for p in keywords if p.default is not p.empty}
+    given = {key: value for key, value in given.items() if value is not None or key not in has_default}
     missing = [p.name for p in keywords if p.default is p.empty and p.name not in given]
     if missing:
         flags = " ".join(f"--env-option {key}=..." for key in missing)

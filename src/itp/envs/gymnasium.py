@@ -133,14 +133,8 @@ class GymnasiumTextEnv(TextEnv):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, InfoDict]:
         """Start the episode of the seed in `options["task_id"]`, or of one drawn with `seed`; see `TextEnv.reset`."""
-        gymnasium.Env.reset(self, seed=seed)
         options = dict(options or {})
-        task_id = options.pop("task_id", None)
-        if task_id is None:
-            task_id = self._task_ids[int(self.np_random.integers(len(self._task_ids)))]
-        elif task_id not in self._seeds:
-            ends = f"{self._task_ids[0]} ... {self._task_ids[-1]}"
-            raise ConfigError(f"task_id {task_id!r} is not among the {len(self._task_ids)} tasks, {ends}")
+        task_id = self.choose_task(seed, {"task_id": options.pop("task_id", None)})
         self._running = None
         observation, self._info = self.env.reset(seed=self._seeds[task_id], options=options or None)
         self._task_id, self._last, self._running = task_id, self._render(observation), True

@@ -12,8 +12,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import gymnasium
-
 from itp.envs.base import InfoDict, TextEnv
 from itp.envs.textworld_games import EVERYTHING, find_games, import_textworld, open_game
 from itp.errors import ConfigError, EnvError
@@ -94,15 +92,7 @@ class TextWorldEnv(TextEnv):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, InfoDict]:
         """Start the game that `options["task_id"]` names, or one drawn with the seed; see `TextEnv.reset`."""
-        gymnasium.Env.reset(self, seed=seed)
-        options = options or {}
-        if unknown := set(options) - {"task_id"}:
-            raise ConfigError(f"reset options {sorted(unknown)} are unknown; only task_id is allowed")
-        task_id = options.get("task_id")
-        if task_id is None:
-            task_id = self._task_ids[int(self.np_random.integers(len(self._task_ids)))]
-        elif task_id not in self._games:
-            raise ConfigError(f"task_id {task_id!r} is not among the {len(self._task_ids)} games; see env.task_ids")
+        task_id = self.choose_task(seed, options)
         self._running = None
         if self._game is None or task_id != self._task_id:
             self._close_game()

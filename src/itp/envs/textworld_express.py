@@ -9,8 +9,6 @@ import copy
 from collections.abc import Sequence
 from typing import Any, Self
 
-import gymnasium
-
 from itp.envs.base import InfoDict, TextEnv
 from itp.envs.textworld_express_server import NOT_SHARED, Session
 from itp.errors import ConfigError, EnvError
@@ -111,16 +109,7 @@ class TextWorldExpressEnv(TextEnv):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, InfoDict]:
         """Start the game that `options["task_id"]` names, or one drawn with the seed; see `TextEnv.reset`."""
-        gymnasium.Env.reset(self, seed=seed)
-        options = options or {}
-        if unknown := set(options) - {"task_id"}:
-            raise ConfigError(f"reset options {sorted(unknown)} are unknown; only task_id is allowed")
-        task_id = options.get("task_id")
-        if task_id is None:
-            task_id = self._task_ids[int(self.np_random.integers(len(self._task_ids)))]
-        elif task_id not in self._tasks:
-            ends = f"{self._task_ids[0]} ... {self._task_ids[-1]}"
-            raise ConfigError(f"task_id {task_id!r} is not among the {len(self._task_ids)} tasks, {ends}")
+        task_id = self.choose_task(seed, options)
         self._running, self._task_id = None, task_id
         self._plan = self._start()
         self._commands, self._running = [], True

@@ -16,7 +16,7 @@ Answer = tuple[str, float, bool, bool, dict[str, Any]]
 """Observation, reward, terminated, truncated, info."""
 
 _STRINGS = ("task", "task_id", "task_type")
-_REQUIRED = (*_STRINGS, "admissible_commands", "won", "score")
+_REQUIRED = tuple(key for key in InfoDict.__annotations__ if key in InfoDict.__required_keys__)
 _KNOWN = tuple(InfoDict.__annotations__)
 
 
@@ -70,6 +70,8 @@ def check_info(findings: Findings, info: object) -> None:
     findings.need(
         not (hopeless and info["won"]), "info['irreversible']", "false when info['won'] is true", "both are true"
     )
+    most = info.get("max_score", 0)
+    findings.demand(_is_number(most), "info['max_score']", "a finite number, if given", show(most))
     plan = info.get("expert_plan", [])
     findings.demand(_is_texts(plan), "info['expert_plan']", "a list of strings, if given", show(plan))
 
