@@ -41,11 +41,9 @@ class CrossingEnv(TextEnv):
 
     def answer(self) -> tuple[str, InfoDict]:
         """Observation and info."""
-        things, over = TASKS[self.task_id], self.crossed
-        self.commands = ["cross alone"]
-        self.commands += [f"cross with the {one}" for one in things if (one in over) == ("you" in over)]
-        pairs = [(a, b) for a, b in (things[:2], things[1:]) if (a in over) == (b in over) != ("you" in over)]
-        eaten = [f" The {eater} eats the {food}." for eater, food in pairs]
+        things, over, you = TASKS[self.task_id], self.crossed, "you" in self.crossed
+        self.commands = ["cross alone", *(f"cross with the {one}" for one in things if (one in over) == you)]
+        eaten = [f" The {a} eats the {b}." for a, b in (things[:2], things[1:]) if (a in over) == (b in over) != you]
         text = f"On the far bank: {', '.join(sorted(over)) or 'nobody'}.{''.join(eaten)}"
         info = InfoDict(
             task=f"bring {', '.join(things)} over the river.",

@@ -10,26 +10,15 @@ something was, 2 when a flag is wrong or the environment cannot be made at all.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 
+from itp.envs.spec import EnvFlags
 from itp.errors import ConfigError, ItpError
 
 
 @dataclass
-class Config:
+class Config(EnvFlags):
     """Play an environment a little and say what breaks the contract of itp.envs.base, one line each."""
 
-    env: str
-    """Environment: a built-in or a plugin's name, MODULE:FACTORY, gymnasium:ID or a server's URL."""
-    split: str = "train"
-    """Split to check."""
-    engine: str = "fast"
-    """Engine, where there are several."""
-    data: Path | None = None
-    """Data folder of the environment."""
-    env_option: tuple[str, ...] = ()
-    """Further options of the environment, each KEY=VALUE."""
     steps: int = 30
     """Random steps to play in each of two tasks."""
     seed: int = 0
@@ -38,14 +27,11 @@ class Config:
 
 def run(config: Config) -> int:
     """Print the problems, or that there are none; returns the exit code."""
-    from itp import make_env
     from itp.envs.check import check_text_env
 
     if config.steps < 1:
         raise ConfigError(f"--steps {config.steps} is too small: give at least 1")
-    make = partial(
-        make_env, config.env, split=config.split, engine=config.engine, data=config.data, **_options(config.env_option)
-    )
+    make = config.env_factory()
     try:
         make().close()
     except ItpError:
@@ -58,16 +44,3 @@ def run(config: Config) -> int:
     if not problems:
         print(f"{config.env}: nothing wrong found in {config.steps} random steps in each of two tasks")
     return 1 if problems else 0
-
-
-def _options(words: tuple[str, ...]) -> dict[str, object]:
-    """KEY=VALUE words as a dict; values are read as YAML."""
-    import yaml
-
-    options: dict[str, object] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or not key.isidentifier():
-            raise ConfigError(f"--env-option {word!r} cannot be read: write KEY=VALUE")
-        options[key] = yaml.safe_load(value)
-    return options
