@@ -92,7 +92,9 @@ def training_stages(config: Config) -> list[tuple[str, Callable[[], None]]]:
     return [
         (
             "collect: expert and noisy play on generated games",
-            lambda: collect.run(collect.Config(out=out / "data", epsilon=NOISE, episodes=config.tasks, seed=seed)),
+            lambda: collect.run(
+                collect.Config(out=out / "data", epsilon=NOISE, episodes=config.tasks, max_steps=30, seed=seed)
+            ),
         ),
         (
             "world model: p(next observation | state, action), eq. 1",

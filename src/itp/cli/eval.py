@@ -14,12 +14,12 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from itp.errors import ConfigError, DataError, EnvError
+from itp.envs.spec import EnvFlags
+from itp.errors import ConfigError, EnvError
 
 if TYPE_CHECKING:
-    from itp.envs.base import TextEnv
     from itp.planners.base import Planner
     from itp.planners.factory import PlannerSpec
     from itp.run_folder import RunFolder
@@ -27,26 +27,19 @@ if TYPE_CHECKING:
 
 TRACES_NAME = "traces.jsonl"
 RESULTS_NAME = "results.json"
-MAY_DIFFER = ("out", "batch_size", "device")
+MAY_DIFFER = ("out", "batch_size", "device", "workers", "step_timeout")
 """Settings that a resumed run may change, since they do not change what is played."""
 
 
-@dataclass
-class Config:
+@dataclass(kw_only=True)
+class Config(EnvFlags):
     """Play a split with one planner; write traces and results.json, print the table."""
 
     out: Path
     """Run folder; the same command again resumes it."""
-    env: str = "household"
-    """Environment: household, alfworld, a plugin's name, or MODULE:FACTORY."""
     split: str = "valid"
-    """Split to play: train, valid or test of household; train, valid_seen or valid_unseen of alfworld."""
-    engine: str = "fast"
-    """ALFWorld engine: fast (ours) or textworld (the official one)."""
-    data: Path | None = None
-    """Data folder of the environment (default for alfworld: the variable ALFWORLD_DATA)."""
-    size: str | None = None
-    """Size of household games: small or full (default: the environment's)."""
+    """Split to play: train, valid or test of household; train, valid_seen or valid_unseen of alfworld; train, valid,
+    test_seen or test_unseen of scienceworld."""
     planner: str = "itp"
     """Who plays: act (no imagination), itp (imagine, then act), random, or expert."""
     horizon: str = "learned"
@@ -61,10 +54,12 @@ class Config:
     """Largest horizon; must equal that of the checkpoint's K-head (default: the checkpoint's)."""
     episodes: int = 0
     """Tasks to play; fewer than the split gives the same fixed subset to every planner and seed. 0 plays all."""
-    max_steps: int = 50
-    """Actions after which an episode is lost."""
     batch_size: int = 16
     """Episodes played side by side."""
+    workers: int = 0
+    """Processes that step the environments; 0 steps them in this one, best for the fast engines."""
+    step_timeout: float = 120.0
+    """Seconds that one reset or step may take in a worker before its episodes fail and it is replaced."""
     seed: int = 0
     """Of every random draw."""
     device: str = "cpu"
@@ -78,7 +73,7 @@ def run(config: Config) -> None:
     from itp.run_folder import CONFIG_NAME, open_run, plain
 
     check(config)
-    env = new_env(config)
+    env = config.env_factory()()
     tasks = choose_tasks(env.task_ids, config.episodes)
     env.close()
     # On a fresh folder the planner comes first, so that a refused checkpoint leaves no half-made run behind.
@@ -96,15 +91,14 @@ def check(config: Config) -> None:
     _check_choice("--action", config.action, ACTION_MODES)
     for flag, value, least in (
         ("--episodes", config.episodes, 0),
-        ("--max-steps", config.max_steps, 1),
         ("--batch-size", config.batch_size, 1),
+        ("--workers", config.workers, 0),
+        ("--step-timeout", config.step_timeout, 1),
         ("--seed", config.seed, 0),
         ("--k-max", config.k_max if config.k_max is not None else 1, 1),
     ):
         if value < least:
             raise ConfigError(f"{flag} {value} is too small: give at least {least}")
-    if config.data is not None and not config.data.exists():
-        raise DataError(f"--data {config.data} does not exist: name the environment's data folder")
     if config.planner == "itp":
         check_horizon(config.horizon, config.k_max)
         if not config.world_model and config.horizon != "fixed:0":
@@ -124,16 +118,6 @@ def check_horizon(spec: str, k_max: int | None) -> None:
         raise ConfigError(f"--horizon {spec} is unknown: choose fixed:K (such as fixed:3), random or learned")
     if k_max is not None and int(number) > k_max:
         raise ConfigError(f"--horizon {spec} exceeds --k-max {k_max}: lower it, or raise --k-max")
-
-
-def new_env(config: Config) -> TextEnv:
-    """A fresh environment as the flags describe it."""
-    from itp import make_env
-
-    options: dict[str, Any] = {} if config.size is None else {"size": config.size}
-    return make_env(
-        config.env, split=config.split, engine=config.engine, data=config.data, max_steps=config.max_steps, **options
-    )
 
 
 def choose_tasks(task_ids: Sequence[str], episodes: int) -> list[str]:
@@ -193,13 +177,15 @@ def play(config: Config, folder: RunFolder, tasks: Sequence[str], planner: Plann
                 progress.episode(trajectory)
 
             run_episodes(
-                lambda: new_env(config),
+                config.env_factory(),
                 planner,
                 waiting,
                 batch_size=config.batch_size,
                 max_steps=config.max_steps,
                 seed=config.seed,
                 on_episode=keep,
+                workers=config.workers,
+                step_timeout=config.step_timeout,
             )
     return [episodes[task] for task in tasks]
 

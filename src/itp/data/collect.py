@@ -2,20 +2,25 @@
 
     itp collect --env household --epsilon 0 0.3 --episodes 500 --out out/data
     itp collect --env alfworld --behaviour policy --policy out/policy/model --out out/rollouts
+    itp collect --env scienceworld --env-option expert=true --epsilon 0 --workers 2 --out out/gold
 
 Expert play gives D_exp; noisy and policy play give D_roll, which teaches the world model what wrong actions do and the
-policy how to recover (every state is labelled by the expert, as in DAgger).
+policy how to recover (every state is labelled by the expert, as in DAgger). Games in ALFWorld's language are labelled
+by the exploring expert, others by the plan that the environment tells (`expert=true`). docs/trajectories.md describes
+the files.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from itp.errors import ConfigError
+from itp.envs.spec import EnvFlags
+from itp.errors import ConfigError, EnvError
 
 if TYPE_CHECKING:
     from itp.envs.alfworld.expert import Expert
@@ -24,24 +29,16 @@ if TYPE_CHECKING:
     from itp.types import Decision, DecisionContext, Trajectory
 
 BEHAVIOURS = ("expert", "policy")
+MAY_DIFFER = ("out", "batch_size", "workers", "step_timeout")
+"""Settings that a resumed run may change, since they do not change what is played."""
 
 
-@dataclass
-class Config:
+@dataclass(kw_only=True)
+class Config(EnvFlags):
     """Play episodes with an expert or a policy, and noise, and write trajectories with expert labels."""
 
     out: Path
     """Folder to write; one JSONL file per noise level."""
-    env: str = "household"
-    """Environment name."""
-    split: str = "train"
-    """Split to play."""
-    engine: str = "fast"
-    """ALFWorld engine: fast or textworld."""
-    data: Path | None = None
-    """ALFWorld data folder (default: ALFWORLD_DATA)."""
-    size: str = "small"
-    """Household size: small or full."""
     behaviour: str = "expert"
     """Who acts when noise does not: expert or policy."""
     policy: str = ""
@@ -52,10 +49,12 @@ class Config:
     """Tasks to play per noise level; 0 plays the whole split."""
     skip: int = 0
     """Tasks of the split to leave out at its beginning."""
-    max_steps: int = 30
-    """Step limit of an episode."""
     batch_size: int = 64
     """Episodes played side by side."""
+    workers: int = 0
+    """Processes that step the environments; 0 steps them in this one, best for the fast engines."""
+    step_timeout: float = 120.0
+    """Seconds that one reset or step may take in a worker before its episodes fail and it is replaced."""
     priors: Path | None = None
     """Receptacle priors of the expert (JSON); without it a built-in table."""
     seed: int = 0
@@ -89,16 +88,20 @@ class NoisyPlanner:
 def label_with_expert(trajectory: Trajectory, expert: Expert) -> Trajectory:
     """The same episode with the expert's action in every state from which the task can still be done.
 
-    The lists of admissible commands have then served, and are dropped: they would be most of the file.
+    Labels that the environment's own plan gave stay. The lists of admissible commands have served, and are dropped:
+    they would be most of the file.
     """
     from itp.envs.alfworld.belief import Belief
 
     belief = Belief.start(trajectory.task.goal, trajectory.first_observation)
+    explores = bool(belief.goal.target) and not any(step.expert_action for step in trajectory.steps)
     steps = []
     for step in trajectory.steps:
-        label = "" if belief.is_stuck else expert.act(belief, step.admissible)
+        label = step.expert_action
+        if explores:
+            label = "" if belief.is_stuck else expert.act(belief, step.admissible)
+            belief.update(step.decision.action, step.observation)
         steps.append(replace(step, expert_action=label, admissible=None))
-        belief.update(step.decision.action, step.observation)
     return replace(trajectory, steps=tuple(steps))
 
 
@@ -108,10 +111,13 @@ def run(config: Config) -> None:
     from itp.run_folder import open_run
 
     _check(config)
+    make_env = config.env_factory()
+    tasks = _tasks(config, make_env)
     expert = Expert(Priors.load(config.priors)) if config.priors else Expert()
-    with open_run(config.out, config, command="collect"):
+    base = _base_planner(config, expert)
+    with open_run(config.out, config, command="collect", ignore=MAY_DIFFER):
         for epsilon in config.epsilon:
-            _collect_level(config, epsilon, expert)
+            _collect_level(config, epsilon, make_env, tasks, base, expert)
 
 
 def _check(config: Config) -> None:
@@ -122,45 +128,87 @@ def _check(config: Config) -> None:
     for epsilon in config.epsilon:
         if not 0 <= epsilon <= 1:
             raise ConfigError(f"--epsilon {epsilon:g} is not a probability: give values from 0 to 1")
+    for flag, value, least in (
+        ("--episodes", config.episodes, 0),
+        ("--skip", config.skip, 0),
+        ("--batch-size", config.batch_size, 1),
+        ("--workers", config.workers, 0),
+        ("--step-timeout", config.step_timeout, 1),
+    ):
+        if value < least:
+            raise ConfigError(f"{flag} {value:g} is too small: give at least {least}")
 
 
-def _collect_level(config: Config, epsilon: float, expert: Expert) -> None:
-    from itp import make_env
+def _tasks(config: Config, make_env: Callable[[], TextEnv]) -> list[str]:
+    env = make_env()
+    tasks = list(env.task_ids)[config.skip :]
+    env.close()
+    if not tasks:
+        raise ConfigError(f"--skip {config.skip} leaves no task of the split: give less")
+    return tasks[: config.episodes] if config.episodes else tasks
+
+
+def _base_planner(config: Config, expert: Expert) -> Planner:
+    """Who acts when noise does not."""
     from itp.planners.factory import PlannerSpec, build_planner
     from itp.planners.simple import ExpertPlanner
+
+    if config.behaviour == "expert":
+        return ExpertPlanner(expert)
+    return build_planner(PlannerSpec("act", policy=config.policy))
+
+
+def _collect_level(
+    config: Config, epsilon: float, make_env: Callable[[], TextEnv], tasks: Sequence[str], base: Planner, expert: Expert
+) -> None:
     from itp.rollout.lockstep import run_episodes
     from itp.trace.store import TraceStore
     from itp.training.progress import Ticker
 
-    options = {"size": config.size} if config.env == "household" else {"data": config.data}
-
-    def new_env() -> TextEnv:
-        return make_env(config.env, split=config.split, engine=config.engine, max_steps=config.max_steps, **options)
-
     store = TraceStore(config.out / f"{config.behaviour}-{epsilon:g}.jsonl")
-    tasks = list(new_env().task_ids)[config.skip :]
-    tasks = tasks[: config.episodes] if config.episodes else tasks
-    done = store.completed_ids()
-    base = (
-        ExpertPlanner(expert)
-        if config.behaviour == "expert"
-        else build_planner(PlannerSpec("act", policy=config.policy))
-    )
-    ticker, won = Ticker(f"collect ε={epsilon:g}"), 0
+    tally = _Tally(f"collect ε={epsilon:g}")
+    for trajectory in store:
+        tally.add(trajectory)
+    ticker, before = Ticker(tally.title), len(tally.done)
 
     def keep(trajectory: Trajectory) -> None:
-        nonlocal won
         store.append(label_with_expert(trajectory, expert))
-        done.add(trajectory.task.task_id)
-        won += trajectory.won
-        ticker.tick(len(done), len(tasks), f"won {won}")
+        tally.add(trajectory)
+        ticker.tick(len(tally.done), len(tasks), f"won {tally.stops['won']}", base=before)
 
     run_episodes(
-        new_env,
+        make_env,
         NoisyPlanner(base, epsilon) if epsilon else base,
-        [task for task in tasks if task not in done],
+        [task for task in tasks if task not in tally.done],
         batch_size=config.batch_size,
         max_steps=config.max_steps,
         seed=config.seed,
         on_episode=keep,
+        workers=config.workers,
+        step_timeout=config.step_timeout,
     )
+    print(f"{store.path}: {tally.summary()}", flush=True)
+    if tally.error and tally.stops["error"] == len(tally.done):
+        raise EnvError(f"every episode failed; the first said: {tally.error}")
+
+
+class _Tally:
+    """What the episodes of one file amount to."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.done: set[str] = set()
+        self.stops: Counter[str] = Counter()
+        self.steps = 0
+        self.error = ""
+
+    def add(self, trajectory: Trajectory) -> None:
+        self.done.add(trajectory.task.task_id)
+        self.stops[trajectory.stop.value] += 1
+        self.steps += len(trajectory.steps)
+        self.error = self.error or trajectory.error
+
+    def summary(self) -> str:
+        ends = ", ".join(f"{name} {count}" for name, count in sorted(self.stops.items()))
+        first = f"; the first error: {self.error}" if self.error else ""
+        return f"{len(self.done)} episodes, {self.steps} steps ({ends}){first}"

@@ -30,7 +30,8 @@ class RandomPlanner:
 class ExpertPlanner:
     """The environment's own expert where it tells its plan, else the exploring expert of household games.
 
-    The exploring expert knows only what the player has seen.
+    The exploring expert knows only what the player has seen. Where a plan was told and the player has left it, a random
+    admissible command is taken.
     """
 
     name = "expert"
@@ -39,10 +40,18 @@ class ExpertPlanner:
         self.expert = expert or Expert()
 
     def decide(self, contexts: Sequence[DecisionContext]) -> list[Decision]:
-        """See `Planner.decide`."""
-        return [Decision(action=self._act(context), parse="expert") for context in contexts]
+        """See `Planner.decide`. Raises EnvError for an environment that no expert knows."""
+        return [self._decide(context) for context in contexts]
 
-    def _act(self, context: DecisionContext) -> str:
+    def _decide(self, context: DecisionContext) -> Decision:
         if context.expert_plan:
-            return context.expert_plan[0]
-        return self.expert.act(Belief.of(context.state), context.admissible)
+            return Decision(action=context.expert_plan[0], parse="expert")
+        belief = Belief.of(context.state)
+        if belief.goal.target:
+            return Decision(action=self.expert.act(belief, context.admissible), parse="expert")
+        if not context.state.history or not context.admissible:
+            raise EnvError(
+                "the expert knows household and ALFWorld games only, and this environment tells no plan: "
+                "add --env-option expert=true if it has one"
+            )
+        return Decision(action=random.Random(context.seed).choice(context.admissible), parse="random")

@@ -13,15 +13,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from itp.envs.spec import EnvFlags
 from itp.errors import ConfigError
 
 COST_MODES = ("paper", "per-token", "annealed")
 TEST_SPLITS = ("valid", "valid_seen", "valid_unseen", "test", "test_seen", "test_unseen", "dev")
 
 
-@dataclass
-class Config:
-    """Tune policy and K-head online with advantage actor-critic."""
+@dataclass(kw_only=True)
+class Config(EnvFlags):
+    """Tune policy and K-head online with advantage actor-critic; evaluation splits are refused."""
 
     out: Path
     """Run folder; the checkpoint is OUT/model."""
@@ -29,24 +30,14 @@ class Config:
     """Warm-up checkpoint with heads."""
     world_model: str
     """World model checkpoint, or rules; frozen."""
-    env: str = "household"
-    """Environment to learn in."""
-    split: str = "train"
-    """Training split; evaluation splits are refused."""
-    engine: str = "fast"
-    """ALFWorld engine."""
-    data: Path | None = None
-    """ALFWorld data folder (default: ALFWORLD_DATA)."""
-    size: str = "small"
-    """Household size."""
     updates: int = 100
     """Optimiser steps."""
     envs: int = 16
     """Environments side by side."""
     rollout: int = 5
     """Steps of every environment per update."""
-    max_steps: int = 30
-    """Step limit of an episode."""
+    max_steps: int | None = 30
+    """Actions after which an episode is truncated."""
     lambda_k: float = 0.01
     """λ_K; the paper uses 0.2 with --cost paper."""
     cost: str = "per-token"
@@ -100,7 +91,7 @@ def _check(config: Config) -> None:
         raise ConfigError(f"--cost {config.cost} is unknown: choose one of {', '.join(COST_MODES)}")
     if config.split in TEST_SPLITS:
         raise ConfigError(f"--split {config.split} is for evaluation: reinforcement learning uses train")
-    for name in ("updates", "envs", "rollout", "max_steps", "save_every"):
+    for name in ("updates", "envs", "rollout", "save_every"):
         if getattr(config, name) < 1:
             raise ConfigError(f"--{name.replace('_', '-')} {getattr(config, name)} is too small: give 1 or more")
     if config.temperature <= 0:

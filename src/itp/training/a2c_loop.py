@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from itp import make_env
 from itp.envs.base import TextEnv
 from itp.errors import CheckpointError, EnvError, TrainingError
 from itp.planners.factory import load_world_model
@@ -54,11 +53,8 @@ class Actor:
 
     def __init__(self, config: Config, policy: Policy, world_model: WorldModel) -> None:
         self.config, self.policy, self.world_model = config, policy, world_model
-        options = {"size": config.size} if config.env == "household" else {"data": config.data}
-        self.envs: list[TextEnv] = [
-            make_env(config.env, split=config.split, engine=config.engine, max_steps=config.max_steps, **options)
-            for _ in range(config.envs)
-        ]
+        make_env = config.env_factory()
+        self.envs: list[TextEnv] = [make_env() for _ in range(config.envs)]
         self.random = random.Random(config.seed)
         self.torch_random = torch.Generator().manual_seed(config.seed)
         self.wins: deque[bool] = deque(maxlen=100)

@@ -129,7 +129,9 @@ def test_a_label_is_always_a_command_that_the_game_accepts_there() -> None:
 
 
 def test_noise_depends_on_the_context_alone() -> None:
-    contexts = [DecisionContext(State("", ""), ("a", "b", "c"), seed) for seed in range(60)]
+    room = "You are in the middle of a room. Looking quickly around you, you see a desk 1, and a shelf 1."
+    state = State("put a mug in desk.", room)
+    contexts = [DecisionContext(state, ("go to desk 1", "go to shelf 1", "look"), seed) for seed in range(60)]
     planner = NoisyPlanner(ExpertPlanner(), 0.5)
     forwards, backwards = planner.decide(contexts), planner.decide(contexts[::-1])[::-1]
     assert forwards == backwards
