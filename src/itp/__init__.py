@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from itp.envs.base import TextEnv
+    from itp.envs.vector import VectorEnv
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "make_env"]
+__all__ = ["__version__", "make_env", "make_vec_env"]
 
 
 def make_env(name: str, **options: Any) -> TextEnv:
@@ -16,3 +17,22 @@ def make_env(name: str, **options: Any) -> TextEnv:
     from itp.envs.registry import make_env as make
 
     return make(name, **options)
+
+
+def make_vec_env(
+    name: str, num_envs: int, *, workers: int = 0, timeout: float | None = None, **options: Any
+) -> VectorEnv:
+    """Create environments that step side by side; see `itp.envs.vector`.
+
+    Args:
+        name: as for `make_env`, and so are `options`.
+        num_envs: number of slots.
+        workers: processes they are spread over; 0 steps them in this process, best for the fast engines.
+        timeout: seconds that one reset or step may take in a worker.
+    """
+    from functools import partial
+
+    from itp.envs.registry import make_env as make
+    from itp.envs.vector import make_vector
+
+    return make_vector(partial(make, name, **options), num_envs, workers=workers, timeout=timeout)
