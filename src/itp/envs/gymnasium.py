@@ -76,8 +76,8 @@ def make_gymnasium_env(
 class GymnasiumTextEnv(TextEnv):
     """A Gymnasium environment with text in and text out.
 
-    Keys of our own contract in the wrapped environment's info are used: `task`, `task_type`, `admissible_commands`,
-    `score`, `irreversible`. The score is otherwise the sum of rewards. Won is what the info says by `won`, `is_success`
+    Keys of our own contract in the wrapped environment's info are used: `task` and `task_type` at reset,
+    `admissible_commands`, `score` and `irreversible` at every step. The score is otherwise the sum of rewards. Won is what the info says by `won`, `is_success`
     or `success`; else an episode that ends with a score of at least `win_score`; and where none is given, one that
     terminates with a positive reward greater than any before it (so that no pole is balanced by letting it fall).
 
@@ -123,7 +123,7 @@ class GymnasiumTextEnv(TextEnv):
         self._task_ids = tuple(self._seeds)
         self._win_score = win_score
         self._running: bool | None = None
-        self._task_id, self._last, self._info = "", "", {}
+        self._task, self._task_id, self._task_type, self._last, self._info = "", "", "", "", {}
         self._steps, self._score, self._best, self._won = 0, 0.0, 0.0, False
 
     @property
@@ -138,6 +138,8 @@ class GymnasiumTextEnv(TextEnv):
         self._running = None
         observation, self._info = self.env.reset(seed=self._seeds[task_id], options=options or None)
         self._task_id, self._last, self._running = task_id, self._render(observation), True
+        self._task = str(self._info.get("task", self._goal))
+        self._task_type = str(self._info.get("task_type", self._name))
         self._steps, self._score, self._best, self._won = 0, 0.0, 0.0, False
         return self._last, self._info_dict()
 
@@ -197,9 +199,9 @@ class GymnasiumTextEnv(TextEnv):
         listed = self._info.get("admissible_commands")
         commands = listed if self._commands is None else list(self._commands)
         info = InfoDict(
-            task=str(self._info.get("task", self._goal)),
+            task=self._task,
             task_id=self._task_id,
-            task_type=str(self._info.get("task_type", self._name)),
+            task_type=self._task_type,
             admissible_commands=None if commands is None else list(commands),
             won=self._won,
             score=float(self._info.get("score", self._score)),
