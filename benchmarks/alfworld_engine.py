@@ -32,7 +32,8 @@ from itp.envs.alfworld.env import AlfworldEnv
 from itp.envs.alfworld.library import GameLibrary
 from itp.envs.alfworld.official import OfficialEnv
 from itp.envs.base import TextEnv
-from itp.errors import ConfigError, ItpError
+from itp.envs.vector import Episode, Failure, SerialVectorEnv
+from itp.errors import ConfigError, EnvError, ItpError
 
 BANDS = ((1, 12), (13, 19), (20, 29), (30, 99))
 """Receptacles of a room, from and to."""
@@ -64,6 +65,31 @@ def steps_per_second(envs: Sequence[TextEnv], steps: int, seed: int) -> float:
             _, _, terminated, _, info = env.step(command)
             seconds += clock() - start
             commands[index] = (env.reset()[1] if terminated else info)["admissible_commands"] or []
+    return steps * len(envs) / seconds
+
+
+def vector_steps_per_second(envs: Sequence[TextEnv], steps: int, seed: int) -> float:
+    """The same through one call of a vector environment for all of them."""
+    draw = random.Random(seed).random
+    unused = iter(envs)
+    vector = SerialVectorEnv(lambda: next(unused), len(envs))
+    tasks = vector.task_ids
+    outcomes = vector.reset({slot: Episode(tasks[slot % len(tasks)], seed) for slot in range(len(envs))})
+    clock, seconds = time.perf_counter, 0.0
+    for _ in range(steps):
+        actions: dict[int, str] = {}
+        for slot, turn in outcomes.items():
+            if isinstance(turn, Failure):
+                raise EnvError(turn.message)
+            listed = turn.info["admissible_commands"] or []
+            actions[slot] = listed[int(draw() * len(listed))]
+        before = outcomes  # Freed when the clock has stopped, as where they are played in turns.
+        start = clock()
+        outcomes = vector.step(actions)
+        seconds += clock() - start
+        del before
+        won = [slot for slot, turn in outcomes.items() if not isinstance(turn, Failure) and turn.terminated]
+        outcomes |= vector.reset({slot: Episode(tasks[slot % len(tasks)], seed) for slot in won})
     return steps * len(envs) / seconds
 
 
@@ -179,12 +205,14 @@ def speed_table(args: argparse.Namespace, bands: Sequence[Sequence[Room]]) -> di
     print(f"{'':<49}{'fast: median (min-max)':<34}{'official: median (min-max)':<30}{'ratio':>9}")
     one: tuple[list[float], list[float]] = ([], [])
     turns: tuple[list[float], list[float]] = ([], [])
+    vector: list[float] = []
     bare: list[float] = []
     resets: tuple[list[float], list[float]] = ([], [])
     by_game: dict[str, list[float]] = {source.task_id: [] for source in chosen}
     for run in range(args.runs):
         one[0].append(harmonic([steps_per_second([env], args.steps, run) for env in alone]))
         turns[0].append(steps_per_second(many, args.steps // 4, run))
+        vector.append(vector_steps_per_second(many, args.steps // 4, run))
         bare.append(engine_steps_per_second(games, args.steps, run))
         resets[0].append(1 / statistics.mean(seconds_of(lambda env=env: env.reset(seed=0), 50) for env in alone))
         rates = [steps_per_second([env], args.official_steps, run) for env in official]
@@ -196,6 +224,7 @@ def speed_table(args: argparse.Namespace, bands: Sequence[Sequence[Room]]) -> di
     few = len(official)
     row("step, 1 environment", "/s", one[0], one[1], rate=True)
     row(f"step, {args.envs} in turns (official: {few})", "/s", turns[0], turns[1], rate=True)
+    row(f"step, {args.envs} in one call of SerialVectorEnv", "/s", vector, turns[1], rate=True)
     row("engine alone, with its commands", "/s", bare)
     row("reset of a game played before", "/s", resets[0], resets[1], rate=True)
     row("load a game and reset", "ms", [seconds_of(lambda s=s: AlfworldEnv([s]).reset()) * 1000 for s in chosen], load)
