@@ -18,3 +18,11 @@ def alfworld_data() -> Path:
     if not (root / "json_2.1.1").is_dir():
         pytest.skip(f"ALFWORLD_DATA={value} holds no json_2.1.1 folder")
     return root
+
+
+@pytest.fixture(scope="session")
+def textworld_games(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of two tiny TextWorld games, compiled once, or a skip with the reason."""
+    from textworld_games import make_games
+
+    return make_games(tmp_path_factory.mktemp("textworld"))

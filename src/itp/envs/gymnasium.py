@@ -77,9 +77,10 @@ class GymnasiumTextEnv(TextEnv):
     """A Gymnasium environment with text in and text out.
 
     Keys of our own contract in the wrapped environment's info are used: `task` and `task_type` at reset,
-    `admissible_commands`, `score` and `irreversible` at every step. The score is otherwise the sum of rewards. Won is what the info says by `won`, `is_success`
-    or `success`; else an episode that ends with a score of at least `win_score`; and where none is given, one that
-    terminates with a positive reward greater than any before it (so that no pole is balanced by letting it fall).
+    `admissible_commands`, `score` and `irreversible` at every step. The score is otherwise the sum of rewards. Won is
+    what the info says by `won`, `is_success` or `success`; else an episode that ends with a score of at least
+    `win_score`; and where none is given, one that terminates with a positive reward greater than any before it (so that
+    no pole is balanced by letting it fall).
 
     Args:
         env: actions must be Discrete, or text.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from itp.envs.base import InfoDict, TextEnv
-from itp.envs.textworld_games import EVERYTHING, find_games, import_textworld, open_game
+from itp.envs.textworld_games import EVERYTHING, copy_game, find_games, import_textworld, open_game
 from itp.errors import ConfigError, EnvError
 
 MAX_STEPS = 100
@@ -22,6 +22,8 @@ REFUSED = "That's not a verb I recognise."
 """What the games themselves answer to an unknown verb, and we to one that talks to the interpreter."""
 _META_VERBS = {"save", "restore", "restart", "quit", "q", "undo"}
 _META_VERBS |= {"script", "noscript", "unscript", "transcript", "record", "recording", "replay"}
+_LONGEST = 197
+"""Bytes of a command that the interpreter reads."""
 _BANNER = "________  ________  __    __  ________"
 """How the title of every TextWorld game begins: TEXT WORLD in letters made of dollar signs."""
 _NO_LINE = str.maketrans(dict.fromkeys("\r\n\t\v\f\x00\\", " "))
@@ -113,7 +115,7 @@ class TextWorldEnv(TextEnv):
             raise EnvError(f"step was called but the episode {state}; call reset first")
         if not isinstance(action, str):
             raise EnvError(f"an action must be a string, found {type(action).__name__} {action!r}")
-        command = " ".join(action.translate(_NO_LINE).split())
+        command = " ".join(action.translate(_NO_LINE).split()).encode()[:_LONGEST].decode(errors="ignore")
         self._steps += 1
         reward, done = 0.0, False
         if _is_meta(command):
@@ -132,7 +134,7 @@ class TextWorldEnv(TextEnv):
         if self._game is None:
             raise EnvError("there is no game to clone yet; call reset first")
         twin = copy.copy(self)
-        twin._game, twin._np_random = self._game.copy(), copy.deepcopy(self._np_random)
+        twin._game, twin._np_random = copy_game(self._game), copy.deepcopy(self._np_random)
         return twin
 
     def close(self) -> None:

@@ -5,6 +5,9 @@ Serves `itp.envs.textworld`.
 
 from __future__ import annotations
 
+import contextlib
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +84,26 @@ def open_game(path: Path, expert: bool) -> Any:
         policy_commands=described and expert,
     )
     try:
-        game = textworld.start(str(path), request_infos=infos)
+        with _quietly():
+            game = textworld.start(str(path), request_infos=infos)
     except Exception as error:  # the libraries raise whatever comes up while they read the two files
         raise GameFileError(f"{path} cannot be read as a game ({type(error).__name__}: {error})") from error
     game.seed(_SEED)
     return game
+
+
+def copy_game(game: Any) -> Any:
+    """An opened game once more, in the same state, with an interpreter of its own."""
+    with _quietly():
+        return game.copy()
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """The interpreter warns that it does not know the game by its hash, which is so for every game of TextWorld."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
 
 
 def _check_suffix(path: Path) -> None:
