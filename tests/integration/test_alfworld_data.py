@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from itp.envs.alfworld.annotations import TRAJECTORY_NAME, read_sentences
 from itp.envs.alfworld.data import find_games, task_type_of
 from itp.envs.alfworld.engine import FastGame
 from itp.envs.alfworld.inventory import take_stock
+from itp.envs.base import TextEnv
 from itp.errors import DataError
 
 pytestmark = pytest.mark.realdata
@@ -80,3 +83,31 @@ def test_the_expert_is_as_good_with_human_goals(alfworld_data: Path):
         return steps
 
     assert lengths("human") == lengths("template")
+
+
+def test_clones_of_every_validation_game_go_on_as_replays_do(alfworld_data: Path):
+    """Thirty random steps, a fork, thirty more on both sides; then each side is replayed from the start."""
+    env, replay = (make_env("alfworld", split="valid_seen", data=alfworld_data, max_steps=100) for _ in range(2))
+
+    def play(player: TextEnv, commands: list[str], rng: random.Random, steps: int) -> list[tuple[str, tuple[Any, ...]]]:
+        outcomes: list[tuple[str, tuple[Any, ...]]] = []
+        while len(outcomes) < steps:
+            command = rng.choice(commands)
+            outcome = player.step(command)
+            outcomes.append((command, outcome))
+            if outcome[2]:
+                break
+            commands = outcome[4]["admissible_commands"] or []
+        return outcomes
+
+    for task_id in env.task_ids:
+        start = env.reset(options={"task_id": task_id})[1]["admissible_commands"] or []
+        before = play(env, start, random.Random(task_id), 30)
+        *_, (_, (_, _, won, _, info)) = before
+        if won:
+            continue
+        clone, commands = env.clone(), info["admissible_commands"]
+        sides = [play(clone, commands, random.Random(1), 30), play(env, commands, random.Random(2), 30)]
+        for side in sides:
+            replay.reset(options={"task_id": task_id})
+            assert [(command, replay.step(command)) for command, _ in (*before, *side)] == [*before, *side]
