@@ -134,6 +134,8 @@ class TextWorldExpressEnv(TextEnv):
         terminated = bool(self._answer["tasksuccess"] or self._answer["taskfailure"])
         truncated = not terminated and len(self._commands) >= self.max_steps
         self._running = not (terminated or truncated)
+        if terminated:
+            self._plan = []  # the gold path of twc goes on after it has won
         return text, reward, terminated, truncated, self._info()
 
     def clone(self) -> Self:
