@@ -48,6 +48,7 @@ COMMANDS = (
     Command(("show",), "itp.cli.show", "Print an episode or one decision of a run in full", resumes=False),
     Command(("data", "alfworld"), "itp.cli.data", "Unpack the ALFWorld games, or say what is there and what is broken"),
     Command(("check-env",), "itp.cli.check_env", "Say what is wrong with an environment, one line each", resumes=False),
+    Command(("serve-env",), "itp.cli.serve_env", "Expose an environment over HTTP", resumes=False),
     Command(("collect",), "itp.data.collect", "Record expert or policy episodes as training data"),
     Command(("train", "world-model"), "itp.training.world_model", "Train the world model on recorded steps (eq. 1)"),
     Command(("train", "policy"), "itp.training.policy_sft", "Train the policy by behaviour cloning"),
