@@ -2,22 +2,17 @@
 
 Serves `itp.envs.textworld_express`. A session of the simulator is a light Java object, so that hundreds share a JVM.
 The game of sorting is the exception: there two games of one seed share their objects, so each session gets its own JVM.
-A JVM ends when the pipe to its standard input closes, hence with its parent, however that ends.
 """
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import json
-import logging
-import os
-import shutil
-import subprocess
+import threading
 import weakref
 from pathlib import Path
 from typing import Any
 
+from itp.envs.jvm import Jvm
 from itp.errors import ConfigError, EnvError
 
 TIMEOUT = 60.0
@@ -40,10 +35,10 @@ class Session:
 
     def __init__(self, game: str) -> None:
         self.shared = game not in NOT_SHARED
-        self._jvm = _shared_jvm() if self.shared else _Jvm()
+        self._jvm = _shared_jvm() if self.shared else _start()
         if not self.shared:
             weakref.finalize(self, self._jvm.close)
-        self._java: Any = self._jvm.call(self._jvm.new_session)
+        self._java: Any = self._jvm.call(lambda: self._jvm.classes.textworldexpress.runtime.PythonInterface())
         self._loaded: tuple[str, str] | None = None
 
     @property
@@ -82,82 +77,28 @@ class Session:
             self._jvm.close()
 
 
-class _Jvm:
-    """A Java process that holds sessions."""
-
-    def __init__(self) -> None:
-        try:
-            import textworld_express
-            from py4j.java_gateway import GatewayParameters, JavaGateway, launch_gateway
-        except ImportError as error:
-            raise ConfigError(
-                f"textworld-express is not installed ({error}); pip install 'imagine-then-plan[textworld]'"
-            ) from error
-        if shutil.which("java") is None:
-            raise ConfigError(
-                "textworld-express needs Java 8 or later on the PATH; on Debian: apt install default-jre-headless"
-            )
-        folder = Path(textworld_express.__file__).parent
-        # A group of its own: Ctrl-C is for Python, which then closes the pipe.
-        logging.getLogger("py4j").setLevel(logging.CRITICAL)  # it prints tracebacks of what is raised anyway
-        launched: Any = launch_gateway(
-            classpath=str(folder / "textworld-express.jar"),
-            javaopts=list(JAVA_OPTIONS),
-            cwd=str(folder),
-            die_on_exit=True,
-            create_new_process_group=True,
-            return_proc=True,
-        )
-        self._process: Any = launched[1]
-        parameters = GatewayParameters(port=launched[0], read_timeout=TIMEOUT)
-        self._gateway: Any = JavaGateway(gateway_parameters=parameters)
-        self._owner = os.getpid()
-        atexit.register(self.close)
-
-    @property
-    def alive(self) -> bool:
-        return self._owner == os.getpid() and self._process.poll() is None
-
-    def new_session(self) -> Any:
-        return self._gateway.jvm.textworldexpress.runtime.PythonInterface()
-
-    def call(self, function: Any) -> Any:
-        """Call the JVM; one that does not answer is killed."""
-        from py4j.protocol import Py4JError, Py4JJavaError
-
-        try:
-            return function()
-        except Py4JJavaError as error:
-            raise EnvError(f"textworld-express failed: {str(error.java_exception)[:200]}") from error
-        except (Py4JError, OSError) as error:
-            self.close()
-            raise EnvError(f"the JVM of textworld-express died or took over {TIMEOUT:.0f} s ({error})") from error
-
-    def close(self) -> None:
-        """End the process; called twice, it does nothing."""
-        if self._owner != os.getpid():
-            return
-        with contextlib.suppress(Exception):
-            self._gateway.shutdown()
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()
-        try:
-            self._process.wait(timeout=2)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        atexit.unregister(self.close)
+def _start() -> Jvm:
+    try:
+        import textworld_express
+    except ImportError as error:
+        raise ConfigError(
+            f"textworld-express is not installed ({error}); pip install 'imagine-then-plan[textworld]'"
+        ) from error
+    jar = Path(textworld_express.__file__).parent / "textworld-express.jar"
+    return Jvm("textworld-express", jar, JAVA_OPTIONS, TIMEOUT)
 
 
-_running: _Jvm | None = None
+_running: Jvm | None = None
+_lock = threading.Lock()
 
 
-def _shared_jvm() -> _Jvm:
+def _shared_jvm() -> Jvm:
     """The JVM of this process; a new one after a fork, or when the old one is dead."""
     global _running
-    if _running is None or not _running.alive:
-        _running = _Jvm()
-    return _running
+    with _lock:
+        if _running is None or not _running.alive:
+            _running = _start()
+        return _running
 
 
 def close_jvm() -> None:
