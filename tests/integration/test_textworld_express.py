@@ -149,7 +149,7 @@ def test_a_jvm_that_dies_is_replaced_with_the_next_episode() -> None:
     killed = jvm_of(env)
     os.kill(killed, signal.SIGKILL)
     assert wait_for(lambda: not runs(killed))
-    with pytest.raises(EnvError, match="JVM of textworld-express died or took over"):
+    with pytest.raises(EnvError, match="JVM of textworld-express .* died; start the episode again"):
         env.step("look around")
     assert env.reset(options={"task_id": "coin-5"}) == first
     assert jvm_of(env) != killed
@@ -162,7 +162,7 @@ def test_a_jvm_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     env.reset(seed=0)
     hung = jvm_of(env)
     os.kill(hung, signal.SIGSTOP)
-    with pytest.raises(EnvError, match="died or took over 2 s"):
+    with pytest.raises(EnvError, match="gave no answer for 2 s"):
         env.step("look around")
     assert not runs(hung)
     server.close_jvm()
@@ -176,7 +176,7 @@ def test_no_jvm_is_left_behind(end: signal.Signals | None) -> None:
         "env = make_env('textworld-express', game='sorting,coin')\n"
         "env.reset(options={'task_id': 'sorting-0'})\n"
         "env.reset(options={'task_id': 'coin-0'})\n"
-        "print(*(session._jvm._process.pid for session in env._sessions.values()), flush=True)\n"
+        "print(*(session._jvm.pid for session in env._sessions.values()), flush=True)\n"
         "time.sleep(float(sys.argv[1]))\n"
     )
     words = [sys.executable, "-c", code, "0" if end is None else "60"]
