@@ -128,9 +128,13 @@ def _invalid(error: RequestValidationError) -> Refusal:
         return Refusal(400, "bad_json", f"the body is no JSON: {first.get('ctx', {}).get('error', first['msg'])}")
     if isinstance(first["input"], bytes):
         return Refusal(415, "bad_type", "the body must be sent as `Content-Type: application/json`")
-    where = ".".join(str(part) for part in first["loc"][1:])
-    found = f", found {str(first['input'])[:40]!r}" if first["type"] != "missing" else ""
-    return Refusal(422, "bad_request", f"{where or 'the body'}: {first['msg']}{found}")
+    return Refusal(422, "bad_request", "; ".join(_mistake(found) for found in error.errors()[:3]))
+
+
+def _mistake(found: Mapping[str, Any]) -> str:
+    where = ".".join(str(part) for part in found["loc"][1:]) or "the body"
+    value = f", found {str(found['input'])[:40]!r}" if found["type"] != "missing" else ""
+    return f"{where}: {found['msg']}{value}"
 
 
 def _add_status(app: FastAPI, offer: Offer, sessions: Sessions) -> None:
