@@ -27,7 +27,7 @@ class EnvFlags:
     """Split to play: train, valid or test of household; train, valid_seen or valid_unseen of alfworld; train, valid,
     test_seen or test_unseen of scienceworld."""
     engine: str = "fast"
-    """ALFWorld engine: fast (ours) or textworld (the official one)."""
+    """alfworld and household: fast (ours) or textworld (official); scienceworld: fast or official."""
     data: Path | None = None
     """Data folder of the environment (default for alfworld: the variable ALFWORLD_DATA)."""
     env_option: tuple[str, ...] = ()

@@ -1,0 +1,222 @@
+"""ScienceWorld episodes behind the `TextEnv` contract: tasks, step limits, scores, fatal mistakes, gold paths.
+
+What `itp.make_env("scienceworld")` builds. The simulator counts moves of its own (a `wait` is ten); here an action is a
+step, and the limit is the field's for each task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from itp.envs.base import InfoDict, TextEnv
+from itp.envs.scienceworld.simulator import POOL, SIMPLIFICATIONS, TIMEOUT, Answer, Simulator, official_env
+from itp.envs.scienceworld.splits import max_steps as field_max_steps
+from itp.envs.scienceworld.splits import task_ids
+from itp.errors import ConfigError, EnvError
+
+ENGINES = ("fast", "official")
+COMMANDS = ("none", "valid")
+_HEADER = "Task Description:"
+
+
+def make_scienceworld_env(
+    *,
+    split: str = "train",
+    engine: str = "fast",
+    data: str | Path | None = None,
+    max_steps: int | None = None,
+    simplifications: str = "easy",
+    commands: str = "none",
+    expert: bool = False,
+    timeout: float = TIMEOUT,
+) -> TextEnv:
+    """Create the environment; a JVM is started at the first reset.
+
+    Args:
+        split: "train", "test_seen", "test_unseen" (the field's), "fit" and "valid" (nine tenths and one of train), or
+            "sim-train", "sim-dev", "sim-test" (the simulator's, all 30 tasks).
+        engine: "fast" steps the simulator alone; "official" goes through the library's `step`, which recomputes look,
+            inventory and all valid actions. The text is the same.
+        data: folder of the field's split files; None takes SCIENCEWORLD_DATA, or the same lists recreated.
+        max_steps: actions before an episode is truncated; None takes the field's limit of each task.
+        simplifications: names with commas between, out of `SIMPLIFICATIONS`; "easy" is all of them, "" none.
+        commands: "valid" fills `info["admissible_commands"]` at every step (tens of milliseconds); "none" leaves it
+            None, and `valid_actions` gives them on demand.
+        expert: fill `info["expert_plan"]` with the rest of the simulator's gold path, as long as it is followed.
+        timeout: seconds that one call of the simulator may take.
+
+    Raises:
+        ConfigError: an argument has a value that is not allowed.
+        DataError: a split file is missing.
+    """
+    for name, value, allowed in (("engine", engine, ENGINES), ("commands", commands, COMMANDS)):
+        if value not in allowed:
+            raise ConfigError(f"{name} {value!r} is unknown; scienceworld has {', '.join(allowed)}")
+    for word in filter(None, simplifications.split(",")):
+        if word not in SIMPLIFICATIONS:
+            raise ConfigError(f"simplification {word!r} is unknown; allowed are {', '.join(SIMPLIFICATIONS)}")
+    if max_steps is not None and (not isinstance(max_steps, int) or max_steps < 1):
+        raise ConfigError(f"max_steps={max_steps!r} must be a whole number, at least 1")
+    if not isinstance(timeout, int | float) or timeout <= 0:
+        raise ConfigError(f"timeout={timeout!r} must be a number of seconds above 0")
+    return ScienceWorldTextEnv(
+        task_ids(split, data),
+        official=engine == "official",
+        max_steps=max_steps,
+        simplifications=simplifications,
+        list_commands=commands == "valid",
+        expert=expert,
+        timeout=timeout,
+    )
+
+
+class ScienceWorldTextEnv(TextEnv):
+    """ScienceWorld tasks. A task id is "NAME/VARIATION", the task type the name.
+
+    The score runs from 0 to 100, or is negative after a fatal mistake (focusing on the wrong thing), which ends the
+    episode with `info["irreversible"]`. Reward is the change of score over 100. Won means a score of 100.
+
+    Args:
+        task_ids: tasks in order, each once.
+        official: step through the library instead of the bare simulator.
+        max_steps: actions before an episode is truncated; None takes the field's limit of each task.
+        simplifications: see `make_scienceworld_env`; electrical tasks go without noElectricalAction.
+        list_commands: fill `info["admissible_commands"]`.
+        expert: fill `info["expert_plan"]`.
+        timeout: seconds that one call of the simulator may take.
+    """
+
+    def __init__(
+        self,
+        task_ids: Sequence[str],
+        *,
+        official: bool = False,
+        max_steps: int | None = None,
+        simplifications: str = "easy",
+        list_commands: bool = False,
+        expert: bool = False,
+        timeout: float = TIMEOUT,
+    ) -> None:
+        super().__init__()
+        self._task_ids = tuple(task_ids)
+        self.max_steps = max_steps
+        self._official, self._list_commands, self._expert = official, list_commands, expert
+        self._simplifications, self._timeout = simplifications, timeout
+        self._simulator: Simulator | None = None
+        self._library_env: Any = None
+        self._task_id = self._task = ""
+        self._actions: list[str] = []
+        self._plan: list[str] = []
+        self._score = 0
+        self._running: bool | None = None
+
+    @property
+    def task_ids(self) -> Sequence[str]:
+        """Task ids of the split, in a fixed order."""
+        return self._task_ids
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, InfoDict]:
+        """Start the task that `options["task_id"]` names, or one drawn with the seed; see `TextEnv.reset`.
+
+        Raises:
+            EnvError: the simulator died or hung; a new environment starts another.
+        """
+        self._running, self._task_id = None, self.choose_task(seed, options)
+        if self._simulator is not None and not self._simulator.usable:
+            self._simulator.close()  # it died, or has grown too large
+            self._simulator = None
+        if self._simulator is None:
+            self._simulator = POOL.take(self._timeout)
+        text = self._start(self._simulator)
+        self._actions, self._score, self._running = [], 0, True
+        return text, self._info(self._simulator)
+
+    def _start(self, simulator: Simulator) -> str:
+        name, _, variation = self._task_id.partition("/")
+        if "noElectricalAction" in self._simplifications and ("power" in name or "conductivity" in name):
+            raise ConfigError(f"task {name} needs electrical actions: leave noElectricalAction out of simplifications")
+        text = simulator.load(name, int(variation), self._simplifications, self._expert)
+        self._plan = simulator.gold_path() if self._expert else []
+        self._task = simulator.task_description().removeprefix(_HEADER).strip()
+        if self._official:
+            self._library_env = official_env(simulator, name, int(variation), self._simplifications)
+        return text
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, InfoDict]:
+        """Carry out an action.
+
+        Raises:
+            EnvError: before reset, after the end, with an action that is not a string, or when the simulator died or
+                hung.
+        """
+        if not self._running or self._simulator is None:
+            state = "has not begun" if self._running is None else "is over"
+            raise EnvError(f"step was called but the episode {state}; call reset first")
+        if not isinstance(action, str):
+            raise EnvError(f"an action must be a string, found {type(action).__name__} {action!r}")
+        answer = self._act(self._simulator, action)
+        reward, self._score = (answer.score - self._score) / 100, answer.score
+        self._actions.append(action)
+        self._plan = self._plan[1:] if self._plan[:1] == [action] else []
+        terminated = answer.completed or answer.score < 0
+        limit = self.max_steps or field_max_steps(self._task_id.partition("/")[0])
+        truncated = not terminated and len(self._actions) >= limit
+        self._running = not (terminated or truncated)
+        return answer.text, reward, terminated, truncated, self._info(self._simulator)
+
+    def _act(self, simulator: Simulator, action: str) -> Answer:
+        if self._official:
+            return simulator.official_step(self._library_env, action)
+        return simulator.step(action)
+
+    def valid_actions(self) -> list[str]:
+        """Every command that the simulator takes now, sorted: 100 to 1,600 of them.
+
+        Raises:
+            EnvError: before reset, or when the simulator died or hung.
+        """
+        if self._simulator is None:
+            raise EnvError("there is no episode yet; call reset first")
+        return self._simulator.valid_actions()
+
+    def clone(self) -> Self:
+        """A copy on another JVM, brought into the same state by the same actions."""
+        twin = type(self)(
+            self._task_ids,
+            official=self._official,
+            max_steps=self.max_steps,
+            simplifications=self._simplifications,
+            list_commands=self._list_commands,
+            expert=self._expert,
+            timeout=self._timeout,
+        )
+        if self._simulator is not None:
+            twin._task_id, twin._simulator = self._task_id, POOL.take(self._timeout)
+            twin._start(twin._simulator)
+            for action in self._actions:
+                twin._act(twin._simulator, action)
+        twin._actions, twin._plan, twin._score = self._actions.copy(), self._plan.copy(), self._score
+        twin._running = self._running
+        return twin
+
+    def close(self) -> None:
+        """Give the JVM back to the pool, which ends with this process. Calling it twice is harmless."""
+        if self._simulator is not None:
+            POOL.give(self._simulator)
+        self._simulator, self._library_env, self._running = None, None, None
+
+    def _info(self, simulator: Simulator) -> InfoDict:
+        info = InfoDict(
+            task=self._task,
+            task_id=self._task_id,
+            task_type=self._task_id.partition("/")[0],
+            admissible_commands=simulator.valid_actions() if self._list_commands else None,
+            won=self._score >= 100,
+            score=float(self._score),
+            irreversible=self._score < 0,
+        )
+        if self._expert:
+            info["expert_plan"] = list(self._plan)
+        return info
