@@ -1,6 +1,6 @@
 """What a request must pass before the app sees it: the token, and a body that is neither too large nor endless.
 
-Plain ASGI around the app, so that a refused request costs next to nothing and a body is never read beyond the limit.
+Plain ASGI around the app, so that a refused request costs next to nothing and a body is never kept beyond the limit.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from itp.envs.remote.wire import Refusal, encode
 
 BODY_PATIENCE = 30.0
 """Seconds that a client may take to send a body."""
+LINGER = 1 << 24
+"""Bytes beyond the limit that are read and dropped: a client that is still sending would not hear the answer."""
 OPEN_PATHS = ("/health",)
 """Answered without a token, for supervisors."""
 
@@ -67,17 +69,21 @@ class Guard:
     async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
         """The whole body; None if the client went away."""
         length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length[:20]) > self._max_body:
+        if not length.isdigit() or int(length[:20]) > self._max_body + LINGER:
             raise self._too_large()
-        body = bytearray()
+        body, seen = bytearray(), 0
         while True:
             message = await receive()
             if message["type"] != "http.request":
                 return None
-            body += message.get("body", b"")
-            if len(body) > self._max_body:
+            chunk = message.get("body", b"")
+            seen += len(chunk)
+            if seen <= self._max_body:
+                body += chunk
+            last = not message.get("more_body", False)
+            if seen > self._max_body and (last or seen > self._max_body + LINGER):
                 raise self._too_large()
-            if not message.get("more_body", False):
+            if last:
                 return bytes(body)
 
     def _too_large(self) -> Refusal:

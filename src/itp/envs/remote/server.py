@@ -27,7 +27,7 @@ _MAX_KINDS = 100
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket bound to an address; port 0 takes a free one.
+    """A socket that listens at an address; port 0 takes a free one.
 
     Raises:
         ConfigError: the port is taken or forbidden, or the host is none of this machine's.
@@ -42,6 +42,7 @@ def bind(host: str, port: int) -> socket.socket:
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         server.bind(address)
+        server.listen(BACKLOG)  # clients that come before the server is up wait, and are not refused
     except OSError as error:
         server.close()
         raise ConfigError(f"--host {host} --port {port} cannot be used: {_why(error)}") from error

@@ -277,3 +277,11 @@ def test_the_path_of_a_proxy_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(EnvError):
         make_remote_env("http://games.example/envs/", retries=0)
     assert asked == ["games.example:80 POST /envs/create"]
+
+
+def test_an_action_larger_than_the_server_takes(odd: str) -> None:
+    env = make_remote_env(odd)
+    env.reset()
+    with pytest.raises(EnvError, match="larger than 1048576 bytes"):
+        env.step("x" * 5_000_000)
+    assert env.step("x")[0] == "1: x"
