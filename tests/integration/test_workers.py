@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -18,6 +19,7 @@ import pytest
 from itp import make_env
 from itp.envs.vector import Episode, Failure, Turn
 from itp.envs.workers import WorkerVectorEnv
+from itp.errors import EnvError
 from itp.planners.simple import RandomPlanner
 from itp.rollout.lockstep import run_episodes
 from itp.types import Decision, DecisionContext, StopReason, Trajectory
@@ -102,6 +104,57 @@ def test_a_trap_fails_its_episode_and_the_run_goes_on(tmp_path: Path, trap: str,
     )
     assert message in trajectories[1].error
     assert [trajectory.won for trajectory in trajectories] == [True, False, True, True, True, True]
+
+
+def test_a_stopped_worker_is_replaced_even_when_it_cannot_take_or_finish_a_message() -> None:
+    with WorkerVectorEnv(Walk, 2, workers=2, timeout=1.5) as envs:
+        envs.reset({0: Episode("t5-a"), 1: Episode("t5-b")})
+        os.kill(envs.pids[0], signal.SIGSTOP)
+        long = "up " * 3_000_000  # more than the pipe holds, so that sending it waits for a reader
+        outcomes = envs.step({0: long, 1: long})
+        assert "gave no answer for 1.5 s; it was replaced" in outcomes[0].message  # pyright: ignore[reportAttributeAccessIssue]
+        assert isinstance(outcomes[1], Turn)
+        assert isinstance(envs.reset({0: Episode("t5-a")})[0], Turn)
+        os.kill(envs.pids[1], signal.SIGSTOP)  # and nothing is left of one that is stopped at the end
+
+
+def test_an_interrupted_call_closes_the_environments(tmp_path: Path) -> None:
+    envs = WorkerVectorEnv(partial(Walk, flags=str(tmp_path)), 1, workers=1)
+    envs.reset({0: Episode("t5-hang")})
+    envs.step({0: "up"})
+    interrupt = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
+    interrupt.start()
+    with pytest.raises(KeyboardInterrupt):
+        envs.step({0: "up"})
+    assert not workers_alive()
+    with pytest.raises(EnvError, match="closed"):
+        envs.step({0: "up"})
+
+
+def test_processes_that_cannot_start_end_the_run_with_advice(tmp_path: Path) -> None:
+    script = tmp_path / "unguarded.py"
+    script.write_text(
+        "from itp import make_vec_env\nfrom itp.envs.vector import Episode\n"
+        "envs = make_vec_env('household', 3, workers=3)\n"
+        "envs.reset({n: Episode('household-small-train-000000') for n in range(3)})\n"
+    )
+    ended = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert "EnvError: 3 worker processes in a row could not start" in ended.stderr
+    assert "if __name__ == '__main__'" in ended.stderr
+
+
+def test_nothing_is_left_by_a_program_that_ends_without_closing(tmp_path: Path) -> None:
+    script = tmp_path / "careless.py"
+    script.write_text(
+        "import os, signal\nfrom itp import make_vec_env\nfrom itp.envs.vector import Episode\n"
+        "if __name__ == '__main__':\n    envs = make_vec_env('household', 2, workers=2)\n"
+        "    envs.reset({n: Episode('household-small-train-000000') for n in range(2)})\n"
+        "    print(*envs.pids, flush=True)\n    os.kill(envs.pids[0], signal.SIGSTOP)\n    raise SystemExit(7)\n"
+    )
+    ended = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 7
+    assert not any(psutil.pid_exists(int(pid)) for pid in ended.stdout.split())
 
 
 def test_slots_that_were_idle_when_their_worker_died_fail_at_their_next_step(tmp_path: Path) -> None:

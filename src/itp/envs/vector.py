@@ -13,7 +13,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from itp.envs.base import InfoDict, TextEnv
 from itp.errors import ConfigError, EnvError
@@ -85,7 +85,7 @@ class VectorEnv(ABC):
     def close(self) -> None:
         """Free all environments. Calling it twice is harmless."""
 
-    def __enter__(self) -> VectorEnv:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

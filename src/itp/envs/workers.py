@@ -7,24 +7,23 @@ for `timeout` seconds, is killed and replaced; the episodes it held fail with on
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
-import os
+import math
 import pickle
-import signal
 import threading
 import time
-import weakref
 from collections.abc import Mapping, Sequence
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
+from multiprocessing.util import Finalize
 from typing import Any
 
-from itp.envs.vector import EnvFactory, Episode, Failure, Outcome, SerialVectorEnv, VectorEnv
-from itp.errors import ConfigError
+from itp.envs.vector import EnvFactory, Episode, Failure, Outcome, VectorEnv
+from itp.envs.worker_process import CLOSE_PATIENCE, DONE, READY, WorkerProcess, kill_all, watch
+from itp.errors import ConfigError, EnvError
 
 TIMEOUT = 120.0
 """Seconds of silence after which a worker counts as hung; the first reset in it may have to start a simulator."""
-_DONE = None
+FALSE_STARTS = 3
+"""Processes in a row that may end before they are ready; then the fault is not theirs."""
 
 
 class WorkerVectorEnv(VectorEnv):
@@ -54,8 +53,14 @@ class WorkerVectorEnv(VectorEnv):
         self._timeout = timeout
         self._task_ids: Sequence[str] | None = None
         self._lost: dict[int, Failure] = {}
-        self._workers = [_Worker(self._factory, num_envs) for _ in range(min(workers, num_envs))]
-        self._finalizer = weakref.finalize(self, _kill_all, self._workers)
+        self._false_starts = 0
+        self._workers: list[WorkerProcess] = []
+        closed = threading.Event()
+        self._closed = closed
+        # Unlike weakref.finalize, this runs before multiprocessing waits for its children at exit.
+        self._kill_all = Finalize(self, kill_all, args=(self._workers, closed), exitpriority=10)
+        self._workers += [WorkerProcess(self._factory, num_envs) for _ in range(min(workers, num_envs))]
+        threading.Thread(target=watch, args=(self._workers, closed), name="itp-env-watch", daemon=True).start()
 
     @property
     def task_ids(self) -> Sequence[str]:
@@ -84,131 +89,90 @@ class WorkerVectorEnv(VectorEnv):
 
     def close(self) -> None:
         """End all workers, kindly where they listen. Calling it twice is harmless."""
-        for worker in self._workers:
-            worker.ask(_DONE)
-        deadline = time.monotonic() + 5.0
-        for worker in self._workers:
-            worker.end(max(0.0, deadline - time.monotonic()))
-        self._finalizer.detach()
+        try:
+            if not self._closed.is_set():
+                for worker in self._workers:
+                    worker.deadline = time.monotonic() + CLOSE_PATIENCE
+                    worker.ask(DONE)
+                for worker in self._workers:
+                    worker.join()
+        finally:
+            self._kill_all()
 
     def _call(self, method: str, requests: Mapping[int, Any]) -> dict[int, Outcome]:
-        shares: list[dict[int, Any]] = [{} for _ in self._workers]
+        if self._closed.is_set():
+            raise EnvError("these environments are closed; make new ones")
+        shares = self._shares(requests)
+        try:
+            results = self._exchange(method, shares)
+        except BaseException:  # Ctrl-C, above all: answers still under way would pass for those of the next call
+            self._kill_all()
+            raise
+        return {slot: results[slot] for slot in requests}
+
+    def _exchange(self, method: str, shares: Mapping[int, dict[int, Any]]) -> dict[int, Outcome]:
+        """Send every worker its share, then read until all have answered."""
+        results: dict[int, Outcome] = {}
+        waiting: set[int] = set()
+        for number, share in shares.items():
+            worker = self._workers[number]
+            worker.owed = set(share)
+            worker.allow(self._timeout)
+            if worker.ask((method, share)):
+                waiting.add(number)
+            else:
+                self._replace(number, "died", results)
+        while waiting:
+            numbers = {self._workers[number].connection: number for number in waiting}
+            for connection in wait(list(numbers)):
+                number = numbers[connection]  # pyright: ignore[reportArgumentType]
+                self._take(number, results)
+                if not self._workers[number].owed:
+                    waiting.remove(number)
+        return results
+
+    def _shares(self, requests: Mapping[int, Any]) -> dict[int, dict[int, Any]]:
+        """The requests of each worker that has any."""
+        shares: dict[int, dict[int, Any]] = {}
         for slot, request in requests.items():
             if not 0 <= slot < self.num_envs:
                 raise ConfigError(f"slot {slot} does not exist: there are {self.num_envs}, numbered from 0")
-            shares[slot % len(shares)][slot] = request
-        waiting = {}
-        results: dict[int, Outcome] = {}
-        for number, (worker, share) in enumerate(zip(self._workers, shares, strict=True)):
-            if share:
-                worker.owed = set(share)
-                if worker.ask((method, share)):
-                    waiting[number] = time.monotonic() + self._timeout
-                else:
-                    self._replace(number, "died", results)
-        while waiting:
-            self._read(waiting, results)
-        return {slot: results[slot] for slot in requests}
+            shares.setdefault(slot % len(self._workers), {})[slot] = request
+        return shares
 
-    def _read(self, waiting: dict[int, float], results: dict[int, Outcome]) -> None:
-        """Take the answers that have come; a worker past its deadline or without a connection is replaced."""
-        connections = {self._workers[number].connection: number for number in waiting}
-        ready = wait(list(connections), max(0.0, min(waiting.values()) - time.monotonic()))
-        for connection in ready:
-            number = connections[connection]  # pyright: ignore[reportArgumentType]
-            worker = self._workers[number]
-            try:
-                slot, outcome = worker.connection.recv()
-            except (EOFError, OSError):
-                del waiting[number]
-                self._replace(number, "died", results)
-                continue
+    def _take(self, number: int, results: dict[int, Outcome]) -> None:
+        """Take one message that has come from a worker, or replace the worker when its connection is gone."""
+        worker = self._workers[number]
+        try:
+            slot, outcome = pickle.loads(worker.connection.recv_bytes())
+        except (EOFError, OSError):
+            self._replace(number, "died", results)
+            return
+        except Exception as error:  # whatever an environment's own classes do when they are unpickled
+            self._replace(number, f"sent an answer that cannot be read ({type(error).__name__}: {error})", results)
+            return
+        if slot == READY:
+            worker.ready, self._false_starts = True, 0
+        else:
             results[slot] = outcome
             worker.owed.discard(slot)
-            waiting[number] = time.monotonic() + self._timeout
-            if not worker.owed:
-                del waiting[number]
-        for number in [number for number, deadline in waiting.items() if deadline <= time.monotonic()]:
-            if self._workers[number].connection not in ready:
-                del waiting[number]
-                self._replace(number, f"gave no answer for {self._timeout:g} s", results)
+        worker.allow(self._timeout if worker.owed else math.inf)
 
     def _replace(self, number: int, reason: str, results: dict[int, Outcome]) -> None:
         """Kill a worker and start another. Answers that came before stand; those episodes fail at their next step."""
         old = self._workers[number]
-        code = old.end(0.0)
-        how = f" (exit code {code})" if reason == "died" else ""
-        failure = Failure(f"EnvError: worker {number} (pid {old.pid}) {reason}{how}; it was replaced")
+        code = old.end()
+        if old.late:
+            reason = f"gave no answer for {self._timeout:g} s"
+        elif reason == "died":
+            reason = f"died (exit code {code})"
+        failure = Failure(f"EnvError: worker {number} (pid {old.pid}) {reason}; it was replaced")
         for slot in range(number, self.num_envs, len(self._workers)):
             (results if slot in old.owed else self._lost)[slot] = failure
-        self._workers[number] = _Worker(self._factory, self.num_envs)
-
-
-class _Worker:
-    """One process, the connection to it, and the slots whose answers it owes."""
-
-    def __init__(self, factory: bytes, num_envs: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.connection, theirs = context.Pipe()
-        self.owed: set[int] = set()
-        self._process = context.Process(
-            target=_serve, args=(theirs, factory, num_envs, os.getpid()), name="itp-env-worker", daemon=True
-        )
-        self._process.start()
-        theirs.close()
-        assert self._process.pid is not None
-        self.pid: int = self._process.pid
-
-    def ask(self, message: Any) -> bool:
-        """Send a message; False when nobody is there."""
-        try:
-            self.connection.send(message)
-        except (BrokenPipeError, OSError):
-            return False
-        return True
-
-    def end(self, patience: float) -> int | None:
-        """Wait a while for the process to end, then kill it; returns its exit code."""
-        if self._process.is_alive():
-            self._process.join(patience)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
-        with contextlib.suppress(OSError):
-            self.connection.close()
-        return self._process.exitcode
-
-
-def _kill_all(workers: list[_Worker]) -> None:
-    for worker in workers:
-        worker.end(0.0)
-
-
-def _serve(connection: Connection, factory: bytes, num_envs: int, parent: int) -> None:
-    """A worker's life: answer until told to stop, or until the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
-    envs = SerialVectorEnv(pickle.loads(factory), num_envs)
-    try:
-        while (message := connection.recv()) is not _DONE:
-            method, requests = message
-            for slot, outcome in getattr(envs, method)(requests):
-                _send(connection, slot, outcome)
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        pass
-    finally:
-        envs.close()
-
-
-def _send(connection: Connection, slot: int, outcome: Outcome) -> None:
-    try:
-        connection.send((slot, outcome))
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        connection.send((slot, Failure(f"EnvError: info cannot be sent between processes ({error})", outcome.seconds)))
-
-
-def _leave_with(parent: int) -> None:
-    """End this process when its parent died without a word, even in the middle of a long step."""
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os._exit(1)
+        self._false_starts += not old.ready
+        if self._false_starts == FALSE_STARTS:
+            raise EnvError(
+                f"{FALSE_STARTS} worker processes in a row could not start; the last {reason}. What they printed is "
+                "above; a script that uses workers must keep its own code behind `if __name__ == '__main__':`"
+            )
+        self._workers[number] = WorkerProcess(self._factory, self.num_envs)
