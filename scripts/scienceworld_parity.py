@@ -67,7 +67,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    untouched = ScienceWorldEnv("", None, envStepLimit=10**6)
+    untouched = ScienceWorldEnv(envStepLimit=10**6)
     tally: Counter[str] = Counter()
     names = list(TASKS)[: args.tasks]
     for number, name in enumerate(names, 1):

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from itp.envs import textworld_express_server as server
@@ -149,7 +150,7 @@ def test_a_jvm_that_dies_is_replaced_with_the_next_episode() -> None:
     killed = jvm_of(env)
     os.kill(killed, signal.SIGKILL)
     assert wait_for(lambda: not runs(killed))
-    with pytest.raises(EnvError, match="JVM of textworld-express .* died; start the episode again"):
+    with pytest.raises(EnvError, match=r"JVM of textworld-express .* died; start the episode again"):
         env.step("look around")
     assert env.reset(options={"task_id": "coin-5"}) == first
     assert jvm_of(env) != killed
@@ -162,6 +163,7 @@ def test_a_jvm_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     env.reset(seed=0)
     hung = jvm_of(env)
     os.kill(hung, signal.SIGSTOP)
+    assert wait_for(lambda: psutil.Process(hung).status() == psutil.STATUS_STOPPED)
     with pytest.raises(EnvError, match="gave no answer for 2 s"):
         env.step("look around")
     assert not runs(hung)
