@@ -143,7 +143,7 @@ async def play(index: int, args: argparse.Namespace, tally: Tally) -> None:
     last = rng.randrange(1, 20) if vanishing else 1_000_000
     while not answer.get("done", True) and answer["seq"] <= last:
         await be_rude(client, rng, tally)
-        await asyncio.sleep(rng.expovariate(1 / args.think) if args.think else 0)
+        await asyncio.sleep(2 * args.think * rng.random())
         action = rng.choice(answer["available_actions"])
         began = time.perf_counter()
         answer = await ask(client, tally, "/step", {"id": session, "action": action, "seq": answer["seq"] + 1})

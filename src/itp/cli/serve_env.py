@@ -17,6 +17,9 @@ from pathlib import Path
 from itp.envs.spec import EnvFlags
 from itp.errors import ConfigError, DataError
 
+THREAD_SAFE = "thread_safe"
+"""Key of an environment's `metadata`: false if several of them must not run at the same time in one process."""
+
 
 @dataclass(kw_only=True)
 class Config(EnvFlags):
@@ -36,6 +39,8 @@ class Config(EnvFlags):
     """Seconds that making, resetting or stepping an environment may take; a session that exceeds it is ended."""
     max_body: int = 1 << 20
     """Bytes that a request may have."""
+    serial: bool = False
+    """Let sessions take turns: for libraries that must not run in several threads (textworld is always served so)."""
 
 
 def run(config: Config) -> None:
@@ -52,10 +57,10 @@ def run(config: Config) -> None:
     with bind(config.host, config.port) as server:
         env = make()  # flags that cannot work are refused here, not in the first client's face
         tasks = len(env.task_ids)
+        serial = config.serial or not env.metadata.get(THREAD_SAFE, True)
         env.close()
-        app = create_app(
-            Offer(make, config.env, config.split, config.max_steps), limits, token=token, on_failure=failure_log()
-        )
+        offer = Offer(make, config.env, config.split, config.max_steps, serial)
+        app = create_app(offer, limits, token=token, on_failure=failure_log())
         url = url_of(server)
         if not token and not is_loopback(server):
             print(f"itp: warning: {url} is open to other machines without a token: set ITP_TOKEN", file=sys.stderr)

@@ -26,8 +26,8 @@ _LONGEST = 197
 """Bytes of a command that the interpreter reads."""
 _BANNER = "________  ________  __    __  ________"
 """How the title of every TextWorld game begins: TEXT WORLD in letters made of dollar signs."""
-_NO_LINE = str.maketrans(dict.fromkeys("\r\n\t\v\f\x00\\", " "))
-"""A second line would be read as the next command, and a backslash speaks to the interpreter."""
+_UNSENT = str.maketrans(dict.fromkeys([*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0)), "\\"], " "))
+"""A second line would be read as the next command; backslashes and control characters crash the interpreter."""
 
 
 def make_textworld_env(
@@ -60,7 +60,8 @@ class TextWorldEnv(TextEnv):
     own points. Won or lost ends an episode, and lost counts as irreversible.
 
     Two kinds of commands do not reach the game, so that an episode stays one: those to the interpreter (save, restart,
-    quit, undo, ...) and TextWorld's debugging commands (`tw-...`). Line breaks and backslashes become blanks.
+    quit, undo, ...) and TextWorld's debugging commands (`tw-...`). Line breaks, other control
+    characters and backslashes become blanks, since the interpreter stumbles over them, and it reads 197 bytes at most.
 
     Args:
         games: the game files, in order.
@@ -71,6 +72,8 @@ class TextWorldEnv(TextEnv):
     Raises:
         ConfigError: no games, a limit below 1, or textworld is not installed.
     """
+
+    metadata = {"render_modes": [], "thread_safe": False}  # noqa: RUF012 (gymnasium declares it so)
 
     def __init__(self, games: Iterable[Path], *, root: Path, max_steps: int = MAX_STEPS, expert: bool = False) -> None:
         super().__init__()
@@ -115,7 +118,7 @@ class TextWorldEnv(TextEnv):
             raise EnvError(f"step was called but the episode {state}; call reset first")
         if not isinstance(action, str):
             raise EnvError(f"an action must be a string, found {type(action).__name__} {action!r}")
-        command = " ".join(action.translate(_NO_LINE).split()).encode()[:_LONGEST].decode(errors="ignore")
+        command = _sendable(action)
         self._steps += 1
         reward, done = 0.0, False
         if _is_meta(command):
@@ -182,6 +185,12 @@ def _after_objective(text: str, objective: str | None) -> str:
         rest = text[text.rindex("$$") :].partition("\n")[2]
         found = rest
     return (rest if found else text).strip()
+
+
+def _sendable(action: str) -> str:
+    """A command as the interpreter can read it."""
+    line = " ".join(action.translate(_UNSENT).split())
+    return line.encode(errors="replace")[:_LONGEST].decode(errors="ignore")
 
 
 def _is_meta(command: str) -> bool:

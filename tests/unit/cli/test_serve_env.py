@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fastapi import FastAPI
 
 from itp.cli.main import main
+from itp.envs.base import TextEnv
+from itp.envs.remote.app import Offer, create_app
 from itp.envs.remote.server import EnvServer, bind, failure_log, url_of
+from itp.envs.remote.sessions import Limits
 from itp.errors import ConfigError
 
 
@@ -33,6 +38,31 @@ def test_it_says_what_is_served_where(capsys: pytest.CaptureFixture[str]) -> Non
     assert output.out.startswith("serving household (valid: 7 tasks) at http://127.0.0.1:")
     assert output.out.endswith("stopped: 0 sessions, 0 steps\n")
     assert output.err == ""
+
+
+class Unsafe(TextEnv):
+    """Says that it is not made for threads."""
+
+    metadata = {"render_modes": [], "thread_safe": False}  # noqa: RUF012
+    task_ids = ("a",)
+
+
+@pytest.mark.parametrize(
+    ("flags", "serial"),
+    [(["--env", "test_serve_env:Unsafe"], True), (["--serial"], True), ([], False)],
+)
+def test_sessions_take_turns_where_threads_are_not_safe(
+    monkeypatch: pytest.MonkeyPatch, flags: list[str], serial: bool
+) -> None:
+    offers: list[Offer] = []
+
+    def remember(offer: Offer, *limits: Limits, **options: Any) -> FastAPI:
+        offers.append(offer)
+        return create_app(offer, *limits, **options)
+
+    monkeypatch.setattr("itp.envs.remote.app.create_app", remember)
+    assert main(["serve-env", "--port", "0", *flags]) == 0
+    assert offers[0].serial == serial
 
 
 def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:

@@ -105,6 +105,8 @@ class OfficialEnv(AlfworldEnv):
         ConfigError: textworld or alfworld is not installed, or an option is not allowed.
     """
 
+    metadata = {"render_modes": [], "thread_safe": False}  # noqa: RUF012 (gymnasium declares it so)
+
     def __init__(
         self,
         games: Sequence[GameSource | str | Path] | GameLibrary,

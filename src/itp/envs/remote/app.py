@@ -47,12 +47,14 @@ class Offer:
         name: of the environment, for people.
         split: played by clients that name none.
         max_steps: limit for clients that name none; None means the environment's own.
+        serial: environments must take turns, because a library of theirs is not made for threads.
     """
 
     make: Callable[..., TextEnv]
     name: str
     split: str
     max_steps: int | None = None
+    serial: bool = False
 
 
 def create_app(
@@ -71,7 +73,7 @@ def create_app(
         on_failure: told of every exception of an environment that is no `ItpError`, in the environment's thread.
     """
     limits = limits or Limits()
-    sessions = Sessions(limits, on_failure=on_failure)
+    sessions = Sessions(limits, on_failure=on_failure, serial=offer.serial)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

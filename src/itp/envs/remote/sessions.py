@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable, Hashable
@@ -96,6 +97,8 @@ class Sessions:
         limits: what is allowed.
         clock: seconds, for idleness.
         on_failure: told of every exception of an environment that is no `ItpError`, in the environment's thread.
+        serial: let all environments take turns, as libraries want that are not made for threads; waiting for the turn
+            counts towards the time-out then.
 
     Attributes:
         counts: how often what happened: created, resets, steps, closed, reaped, timed_out, failed, ...
@@ -107,11 +110,13 @@ class Sessions:
         *,
         clock: Callable[[], float] = time.monotonic,
         on_failure: Callable[[BaseException], None] = lambda _: None,
+        serial: bool = False,
     ) -> None:
         self.limits = limits
         self.counts: Counter[str] = Counter()
         self._clock = clock
         self._on_failure = on_failure
+        self._gate = threading.Lock() if serial else contextlib.nullcontext()
         self._sessions: dict[str, Session] = {}
         self._keys: dict[str, Session] = {}
         self._closing: set[Session] = set()
@@ -179,7 +184,7 @@ class Sessions:
             try:
                 return await self._new(work, key)
             except Refusal:
-                session.thread.call(twin_env.close)
+                session.thread.call(lambda: self._gated(twin_env.close))
                 raise
 
     async def ask(self, session: Session, function: Callable[[TextEnv], Any]) -> Any:
@@ -277,7 +282,7 @@ class Sessions:
     async def _call(self, session: Session, function: Callable[[], Any]) -> Any:
         """Call a function in the session's thread. One that takes too long costs the session, and nothing else."""
         limit = self.limits.step_timeout
-        future = session.thread.call(function)
+        future = session.thread.call(lambda: self._gated(function))
         done, _ = await asyncio.wait({future}, timeout=limit)
         if not done:
             reason = f"a call of its environment took longer than {limit:g} s"
@@ -287,6 +292,10 @@ class Sessions:
         if error is not None:
             raise self._refusal(error)
         return value
+
+    def _gated(self, function: Callable[[], Any]) -> Any:
+        with self._gate:
+            return function()
 
     def _answer(self, session: Session, seq: int, function: Callable[[TextEnv], dict[str, Any]]) -> Answer:
         """Do it and encode the answer, an error too: whoever asks again must hear the same. In the session's thread."""
@@ -323,7 +332,7 @@ class Sessions:
         while len(self._ended) > REMEMBERED:
             self._ended.popitem(last=False)
         self._closing.add(session)
-        closed = session.thread.call(lambda: _close_env(session))
+        closed = session.thread.call(lambda: self._gated(lambda: _close_env(session)))
         session.thread.stop()
         closed.add_done_callback(lambda _: self._closing.discard(session))
         return closed

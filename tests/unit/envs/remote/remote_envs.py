@@ -23,7 +23,9 @@ class Log:
     made: list[dict[str, Any]] = field(default_factory=list)
     closed: int = 0
     actions: list[str] = field(default_factory=list)
-    threads: set[str] = field(default_factory=set)
+    running: int = 0
+    """Steps under way now, over all environments."""
+    most_running: int = 0
     release: threading.Event = field(default_factory=threading.Event)
     """Lets go of environments that hang."""
 
@@ -53,11 +55,13 @@ class OddEnv(TextEnv):
         assert not self.inside, "two steps at once"
         self.inside = True
         self.log.actions.append(action)
-        self.log.threads.add(threading.current_thread().name)
+        self.log.running += 1
+        self.log.most_running = max(self.log.most_running, self.log.running)
         try:
             reward = self._odd(action)
         finally:
             self.inside = False
+            self.log.running -= 1
         self.count += 1
         return f"{self.count}: {action}", reward, False, self.count >= self.max_steps, self._info()
 

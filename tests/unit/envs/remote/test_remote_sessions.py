@@ -93,6 +93,20 @@ def test_an_environment_that_is_made_too_late_is_closed() -> None:
     asyncio.run(play())
 
 
+@pytest.mark.parametrize("serial", [True, False])
+def test_environments_take_turns_if_they_must(serial: bool) -> None:
+    async def play() -> None:
+        log = Log()
+        sessions = Sessions(Limits(), serial=serial)
+        made = [await make(sessions, log) for _ in range(4)]
+        await asyncio.gather(*(sessions.play(one, None, "step", step("sleep 0.05")) for one in made))
+        assert (log.most_running == 1) == serial
+        await sessions.close_all()
+        assert log.closed == 4
+
+    asyncio.run(play())
+
+
 def test_threads_end_with_their_sessions() -> None:
     async def play() -> None:
         log = Log()
