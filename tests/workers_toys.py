@@ -61,3 +61,36 @@ class Walk(TextEnv):
             won=self.value == self.goal,
             score=float(self.value == self.goal),
         )
+
+
+class Told(Walk):
+    """A walk that a "jump" spoils for good, for collection: it tells its plan and its commands only when asked to."""
+
+    def __init__(self, count: int, commands: bool, expert: bool, sleep: float, max_steps: int | None) -> None:
+        super().__init__(count)
+        self.commands, self.expert, self.sleep, self.max_steps = commands, expert, sleep, max_steps or 9
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, InfoDict]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self.spoilt, self.steps = False, 0
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, InfoDict]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        time.sleep(self.sleep)
+        self.spoilt |= action == "jump"
+        self.steps += 1
+        observation, reward, won, _, info = super().step(action)
+        return observation, reward, won or self.spoilt, self.steps >= self.max_steps, info
+
+    def info(self) -> InfoDict:
+        info: InfoDict = {**super().info(), "admissible_commands": None, "irreversible": self.spoilt}
+        if self.commands:
+            info["admissible_commands"] = ["down", "jump", "up"]
+        if self.expert:
+            info["expert_plan"] = ["up"] * (0 if self.spoilt else self.goal - self.value)
+        return info
+
+
+def told(
+    count: int = 12, commands: bool = False, expert: bool = False, sleep: float = 0.0, max_steps: int | None = None
+) -> Told:
+    return Told(count, commands, expert, sleep, max_steps)

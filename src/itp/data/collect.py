@@ -2,7 +2,7 @@
 
     itp collect --env household --epsilon 0 0.3 --episodes 500 --out out/data
     itp collect --env alfworld --behaviour policy --policy out/policy/model --out out/rollouts
-    itp collect --env scienceworld --env-option expert=true --epsilon 0 --workers 2 --out out/gold
+    itp collect --env scienceworld --env-option expert=true --epsilon 0 --workers 2 --batch-size 2 --out out/gold
 
 Expert play gives D_exp; noisy and policy play give D_roll, which teaches the world model what wrong actions do and the
 policy how to recover (every state is labelled by the expert, as in DAgger). Games in ALFWorld's language are labelled
@@ -77,11 +77,14 @@ class NoisyPlanner:
     def _noisy(self, context: DecisionContext, decision: Decision | None) -> Decision:
         from itp.types import Decision
 
-        draw = random.Random(context.seed)
-        if decision is not None and (draw.random() >= self.epsilon or not context.admissible):
-            return decision
         if not context.admissible:
-            raise ConfigError("noise needs admissible commands, and this environment lists none: use --epsilon 0")
+            raise ConfigError(
+                "noise needs admissible commands, and this environment lists none: use --epsilon 0, or the "
+                "environment's own option that lists them (--env-option commands=valid of scienceworld)"
+            )
+        draw = random.Random(context.seed)
+        if decision is not None and draw.random() >= self.epsilon:
+            return decision
         return Decision(action=draw.choice(context.admissible), parse="random")
 
 
@@ -94,7 +97,8 @@ def label_with_expert(trajectory: Trajectory, expert: Expert) -> Trajectory:
     from itp.envs.alfworld.belief import Belief
 
     belief = Belief.start(trajectory.task.goal, trajectory.first_observation)
-    explores = bool(belief.goal.target) and not any(step.expert_action for step in trajectory.steps)
+    readable = bool(belief.goal.target and belief.receptacles)
+    explores = readable and not any(step.expert_action for step in trajectory.steps)
     steps = []
     for step in trajectory.steps:
         label = step.expert_action
@@ -115,6 +119,7 @@ def run(config: Config) -> None:
     tasks = _tasks(config, make_env)
     expert = Expert(Priors.load(config.priors)) if config.priors else Expert()
     base = _base_planner(config, expert)
+    _rehearse(config, make_env, tasks[0], _planner(base, max(config.epsilon)))
     with open_run(config.out, config, command="collect", ignore=MAY_DIFFER):
         for epsilon in config.epsilon:
             _collect_level(config, epsilon, make_env, tasks, base, expert)
@@ -125,6 +130,8 @@ def _check(config: Config) -> None:
         raise ConfigError(f"--behaviour {config.behaviour} is unknown: choose one of {', '.join(BEHAVIOURS)}")
     if config.behaviour == "policy" and not config.policy:
         raise ConfigError("--behaviour policy needs --policy PATH")
+    if not config.epsilon or len({*config.epsilon}) < len(config.epsilon):
+        raise ConfigError(f"--epsilon {' '.join(f'{e:g}' for e in config.epsilon)}: give each noise level once")
     for epsilon in config.epsilon:
         if not 0 <= epsilon <= 1:
             raise ConfigError(f"--epsilon {epsilon:g} is not a probability: give values from 0 to 1")
@@ -158,6 +165,24 @@ def _base_planner(config: Config, expert: Expert) -> Planner:
     return build_planner(PlannerSpec("act", policy=config.policy))
 
 
+def _planner(base: Planner, epsilon: float) -> Planner:
+    return NoisyPlanner(base, epsilon) if epsilon else base
+
+
+def _rehearse(config: Config, make_env: Callable[[], TextEnv], task_id: str, planner: Planner) -> None:
+    """Decide once, so that a planner that cannot play this environment is refused before anything is written."""
+    from itp.envs.vector import Episode, Turn, make_vector
+    from itp.types import DecisionContext, State
+
+    workers = min(config.workers, 1)
+    with make_vector(make_env, 1, workers=workers, timeout=config.step_timeout) as env:
+        turn = env.reset({0: Episode(task_id, config.seed)})[0]
+    if isinstance(turn, Turn):  # a failure will be the episode's, like any other
+        commands, plan = turn.info["admissible_commands"], turn.info.get("expert_plan", ())
+        state = State(turn.info["task"], turn.observation)
+        planner.decide([DecisionContext(state, None if commands is None else tuple(commands), 0, tuple(plan))])
+
+
 def _collect_level(
     config: Config, epsilon: float, make_env: Callable[[], TextEnv], tasks: Sequence[str], base: Planner, expert: Expert
 ) -> None:
@@ -178,7 +203,7 @@ def _collect_level(
 
     run_episodes(
         make_env,
-        NoisyPlanner(base, epsilon) if epsilon else base,
+        _planner(base, epsilon),
         [task for task in tasks if task not in tally.done],
         batch_size=config.batch_size,
         max_steps=config.max_steps,
@@ -199,16 +224,19 @@ class _Tally:
         self.title = title
         self.done: set[str] = set()
         self.stops: Counter[str] = Counter()
-        self.steps = 0
+        self.steps = self.irreversible = 0
         self.error = ""
 
     def add(self, trajectory: Trajectory) -> None:
         self.done.add(trajectory.task.task_id)
         self.stops[trajectory.stop.value] += 1
         self.steps += len(trajectory.steps)
+        self.irreversible += trajectory.irreversible
         self.error = self.error or trajectory.error
 
     def summary(self) -> str:
-        ends = ", ".join(f"{name} {count}" for name, count in sorted(self.stops.items()))
+        counts = [self.stops[name] for name in ("won", "lost", "step_limit", "error")]
+        ends = "won {}, lost {}, out of steps {}, failed {}".format(*counts)
+        fatal = f"; {self.irreversible} beyond repair" if self.irreversible else ""
         first = f"; the first error: {self.error}" if self.error else ""
-        return f"{len(self.done)} episodes, {self.steps} steps ({ends}){first}"
+        return f"{len(self.done)} episodes, {self.steps} steps: {ends}{fatal}{first}"

@@ -74,6 +74,53 @@ def test_skip_leaves_out_the_first_tasks(tmp_path: Path) -> None:
     assert sorted(t.task.task_id for t in rest) == ids[2:]
 
 
+TOLD = ("--env", "workers_toys:told", "--episodes", "0")
+
+
+def test_an_environment_that_tells_its_plan_is_played_and_labelled_by_it(tmp_path: Path) -> None:
+    assert collect(tmp_path / "out", *TOLD, "--epsilon", "0", "--env-option", "expert=true") == 0
+    gold = read(tmp_path / "out" / "expert-0.jsonl")
+    assert [trajectory.won for trajectory in gold] == [True] * 12
+    assert {(step.decision.action, step.expert_action) for t in gold for step in t.steps} == {("up", "up")}
+
+
+def test_noise_gives_episodes_of_every_end_and_the_last_line_counts_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (*TOLD, "--epsilon", "0.4", "--env-option", "expert=true", "commands=true", "count=60")
+    assert collect(tmp_path / "out", *words) == 0
+    noisy = read(tmp_path / "out" / "expert-0.4.jsonl")
+    won, lost = (sum(t.stop.value == stop for t in noisy) for stop in ("won", "lost"))
+    assert min(won, lost) > 10
+    assert all(t.irreversible == (t.stop.value == "lost") for t in noisy)
+    steps = [step for t in noisy for step in t.steps]
+    assert {step.expert_action for step in steps} == {"up"}
+    share = sum(step.decision.parse == "random" for step in steps) / len(steps)
+    assert 0.25 < share < 0.55
+    last = capsys.readouterr().out.splitlines()[-1]
+    ends = f"won {won}, lost {lost}, out of steps {60 - won - lost}, failed 0; {lost} beyond repair"
+    assert last == f"{tmp_path / 'out' / 'expert-0.4.jsonl'}: 60 episodes, {len(steps)} steps: {ends}"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--epsilon", "0", "0.1", "--env-option", "expert=true"), "this environment lists none: use --epsilon 0"),
+        (("--epsilon", "1"), "noise needs admissible commands"),
+        (("--epsilon", "0"), "add --env-option expert=true if it has one"),
+        (("--epsilon", "0.3", "0.3"), "--epsilon 0.3 0.3: give each noise level once"),
+    ],
+)
+def test_what_an_environment_cannot_play_is_refused_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
+) -> None:
+    assert collect(tmp_path / "out", *TOLD, *words) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
