@@ -185,7 +185,8 @@ def test_a_jvm_that_hangs_is_killed_and_said_in_one_line() -> None:
     with pytest.raises(EnvError, match="gave no answer for 8 s"):
         env.step("look around")
     assert not hung.is_running() or hung.status() == psutil.STATUS_ZOMBIE
-    assert "art studio" in env.reset(options={"task_id": "boil/14"})[0] or env._simulator.pid != hung.pid
+    env.reset(options={"task_id": "boil/1"})
+    assert env._simulator.pid != hung.pid
     env.close()
 
 

@@ -85,7 +85,11 @@ class Jvm:
         except Py4JJavaError as error:
             raise EnvError(f"{self.name} failed: {str(error.java_exception)[:200]}") from error
         except (Py4JError, OSError) as error:
-            died = self._process.poll() is not None
+            died = True
+            try:
+                self._process.wait(timeout=0.5)  # a process that was killed takes a moment to be gone
+            except subprocess.TimeoutExpired:
+                died = False
             self._kill()
             reason = "died" if died else f"gave no answer for {self._timeout:g} s, or broke the connection"
             raise EnvError(f"the JVM of {self.name} (pid {self.pid}) {reason}; start the episode again") from error
