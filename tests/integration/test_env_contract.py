@@ -9,13 +9,14 @@ from __future__ import annotations
 import importlib.util
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from test_remote import serving
 
 from itp.envs.alfworld.data import find_games
 from itp.envs.base import TextEnv
@@ -37,10 +38,20 @@ def needs(*modules: str, java: bool = False) -> None:
         pytest.skip("there is no Java on the PATH")
 
 
+@pytest.fixture
+def server() -> Iterator[str]:
+    """URL of a server of household games."""
+    with serving("--env", "household") as (_, url):
+        yield url
+
+
 def maker(name: str, request: pytest.FixtureRequest) -> Make:
     """A factory of the environment that a test names, or a skip."""
     if name == "example":
         return partial(make_env, "examples.crossing:CrossingEnv")
+    if name == "remote":
+        needs("fastapi", "uvicorn")
+        return partial(make_env, request.getfixturevalue("server"))
     if name.startswith("gymnasium"):
         return partial(make_env, name)
     if name.startswith("household"):
@@ -84,6 +95,7 @@ def maker(name: str, request: pytest.FixtureRequest) -> Make:
         ("gymnasium:FrozenLake-v1", 30),
         ("gymnasium:Taxi-v4", 30),
         ("example", 30),
+        ("remote", 20),
     ],
 )
 def test_the_contract_holds(name: str, steps: int, request: pytest.FixtureRequest) -> None:
