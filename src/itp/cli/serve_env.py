@@ -47,7 +47,7 @@ def run(config: Config) -> None:
     """Serve until told to stop."""
     from itp.envs.remote.app import Offer, create_app
     from itp.envs.remote.server import EnvServer, bind, failure_log, is_loopback, url_of
-    from itp.envs.remote.sessions import Limits
+    from itp.envs.remote.session import Limits
 
     limits = Limits(config.max_sessions, config.idle_timeout, config.step_timeout, config.max_body)
     token = read_token(config.token_file)
@@ -67,7 +67,7 @@ def run(config: Config) -> None:
         print(f"serving {config.env} ({config.split}: {tasks} tasks) at {url}", flush=True)
         EnvServer(app, server).serve_here()
     counts, left = app.state.sessions.counts, app.state.sessions.closing
-    late = f"; {left} environments would not close" if left else ""
+    late = f"; environments that would not close: {left}" if left else ""
     print(f"stopped: {counts['created']} sessions, {counts['steps']} steps{late}", flush=True)
 
 

@@ -13,7 +13,7 @@ from itp.cli.main import main
 from itp.envs.base import TextEnv
 from itp.envs.remote.app import Offer, create_app
 from itp.envs.remote.server import EnvServer, bind, failure_log, url_of
-from itp.envs.remote.sessions import Limits
+from itp.envs.remote.session import Limits
 from itp.errors import ConfigError
 
 
@@ -44,7 +44,10 @@ class Unsafe(TextEnv):
     """Says that it is not made for threads."""
 
     metadata = {"render_modes": [], "thread_safe": False}  # noqa: RUF012
-    task_ids = ("a",)
+
+    @property
+    def task_ids(self) -> list[str]:
+        return ["a"]
 
 
 @pytest.mark.parametrize(

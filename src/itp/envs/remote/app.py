@@ -28,7 +28,8 @@ from itp.envs.remote.messages import (
     ResetRequest,
     StepRequest,
 )
-from itp.envs.remote.sessions import Limits, Session, Sessions
+from itp.envs.remote.session import Limits, Session
+from itp.envs.remote.sessions import Sessions
 from itp.envs.remote.wire import Refusal, encode, reset_fields, step_fields
 from itp.errors import ConfigError
 

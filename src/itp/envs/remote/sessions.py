@@ -13,13 +13,12 @@ import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable, Hashable
-from dataclasses import dataclass, field
 from typing import Any
 
 from itp.envs.base import TextEnv
-from itp.envs.remote.thread import EnvThread, Outcome
+from itp.envs.remote.session import Answer, Limits, Session, close_env, env_of
+from itp.envs.remote.thread import Outcome
 from itp.envs.remote.wire import Refusal, encode, refusal_of
-from itp.errors import ConfigError
 
 MAX_WAITING = 16
 """Requests that may wait for one session; more are refused."""
@@ -27,67 +26,6 @@ REMEMBERED = 4096
 """Ended sessions whose ending can still be told."""
 CLOSING_PATIENCE = 5.0
 """Seconds that a closing is waited for; it goes on alone after that."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a server allows.
-
-    Args:
-        max_sessions: sessions at once, those included whose environment is still busy closing.
-        idle_timeout: seconds without a request after which a session is closed.
-        step_timeout: seconds that one call of an environment may take.
-        max_body: bytes of a request.
-
-    Raises:
-        ConfigError: one of them is not positive.
-    """
-
-    max_sessions: int = 256
-    idle_timeout: float = 600.0
-    step_timeout: float = 60.0
-    max_body: int = 1 << 20
-
-    def __post_init__(self) -> None:
-        for name in ("max_sessions", "idle_timeout", "step_timeout", "max_body"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)} must be more than 0")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The answer to a reset or step: as sent, and the parts that are asked for again."""
-
-    status: int
-    body: bytes
-    observation: str = ""
-    available_actions: list[str] | None = None
-
-
-@dataclass(eq=False, slots=True)
-class Session:
-    """One environment and who may call it: whoever knows the id.
-
-    Attributes:
-        seq: resets and steps carried out. A request that names the next number is carried out once, however often it
-            is sent; the last answer is kept for that.
-    """
-
-    id: str
-    key: str | None
-    used: float
-    thread: EnvThread = field(default_factory=EnvThread)
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    env: TextEnv | None = None
-    seq: int = 0
-    request: Hashable = None
-    answer: Answer | None = None
-    shown: Answer | None = None
-    """The last answer that was no error."""
-    waiting: int = 0
-    ended: str = ""
-    details: dict[str, Any] = field(default_factory=dict)
-    """What was told when the session was made."""
 
 
 class Sessions:
@@ -332,19 +270,7 @@ class Sessions:
         while len(self._ended) > REMEMBERED:
             self._ended.popitem(last=False)
         self._closing.add(session)
-        closed = session.thread.call(lambda: self._gated(lambda: _close_env(session)))
+        closed = session.thread.call(lambda: self._gated(lambda: close_env(session)))
         session.thread.stop()
         closed.add_done_callback(lambda _: self._closing.discard(session))
         return closed
-
-
-def env_of(session: Session) -> TextEnv:
-    """The session's environment, once it is made."""
-    assert session.env is not None
-    return session.env
-
-
-def _close_env(session: Session) -> None:
-    env, session.env = session.env, None
-    if env is not None:
-        env.close()

@@ -12,7 +12,7 @@ from typing import Any, Self
 from itp.envs.base import InfoDict, TextEnv
 from itp.envs.remote.app import Offer, create_app
 from itp.envs.remote.server import EnvServer, bind, url_of
-from itp.envs.remote.sessions import Limits
+from itp.envs.remote.session import Limits
 from itp.errors import ConfigError, EnvError
 
 

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from remote_envs import Log, offer, wait_until
 
 from itp.envs.remote.app import create_app
-from itp.envs.remote.sessions import MAX_WAITING, Limits
+from itp.envs.remote.guard import Guard
+from itp.envs.remote.session import Limits
+from itp.envs.remote.sessions import MAX_WAITING
 
 JSON = {"content-type": "application/json"}
 
@@ -154,6 +156,29 @@ def test_a_body_of_another_type_is_named_as_the_mistake(client: TestClient) -> N
 def test_a_large_body_that_hides_its_size_is_refused(client: TestClient) -> None:
     response = client.post("/step", content=iter([b"x" * 600, b"x" * 600]), headers=JSON)
     assert response.status_code == 413
+
+
+def test_a_body_that_never_ends_is_given_up() -> None:
+    async def endless() -> dict[str, Any]:
+        await asyncio.sleep(0.01)
+        return {"type": "http.request", "body": b"", "more_body": True}
+
+    async def play() -> list[dict[str, Any]]:
+        sent: list[dict[str, Any]] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        async def app(*_: Any) -> None:
+            raise AssertionError("the app must not see it")
+
+        guard = Guard(app, token="", max_body=10, patience=0.05)
+        await guard({"type": "http", "path": "/step", "headers": []}, endless, send)
+        return sent
+
+    start, body = asyncio.run(play())
+    assert start["status"] == 408
+    assert "0.05 s" in json.loads(body["body"])["error"]
 
 
 @settings(max_examples=60, deadline=None)

@@ -20,7 +20,7 @@ from itp.envs.remote import connection
 from itp.envs.remote.app import Offer
 from itp.envs.remote.client import RemoteEnv, make_remote_env
 from itp.envs.remote.connection import Connection
-from itp.envs.remote.sessions import Limits
+from itp.envs.remote.session import Limits
 from itp.errors import ConfigError, EnvError, ItpError
 from itp.planners.simple import ExpertPlanner
 from itp.rollout.lockstep import run_episodes

@@ -10,7 +10,8 @@ import pytest
 from remote_envs import Log, OddEnv, wait_until
 
 from itp.envs.remote import sessions as module
-from itp.envs.remote.sessions import Limits, Session, Sessions
+from itp.envs.remote.session import Limits, Session
+from itp.envs.remote.sessions import Sessions
 from itp.envs.remote.wire import Refusal, step_fields
 from itp.errors import ConfigError
 
