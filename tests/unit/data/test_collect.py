@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -184,3 +186,15 @@ def test_noise_depends_on_the_context_alone() -> None:
     assert forwards == backwards
     share = sum(decision.parse == "random" for decision in forwards) / 60
     assert 0.3 < share < 0.7
+
+
+def test_the_documented_line_is_what_is_written_and_every_field_is_documented(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "trajectories.md").read_text()
+    documented = json.loads(next(line for line in text.splitlines() if line.startswith('{"schema_version"')))
+    assert collect(tmp_path / "out", "--epsilon", "0", "--episodes", "1", "--max-steps", "1") == 0
+    written = json.loads((tmp_path / "out" / "expert-0.jsonl").read_text())
+    assert {**documented, "seconds": 0} == {**written, "seconds": 0}
+    step = written["steps"][0]
+    names = {part for name in re.findall(r"`([\w.]+)`", text) for part in name.split(".")}
+    for record in (written, written["task"], step, step["decision"], step["decision"]["policy_usage"]):
+        assert record.keys() <= names
