@@ -1,7 +1,8 @@
 """Every environment that is shipped keeps the contract, and stands random commands of any kind.
 
 `check_text_env` runs on each of them, hypothesis on those that are cheap enough. What an environment needs and the
-machine lacks (games, Java, a library) is a skip with its reason.
+machine lacks (games, Java, a library) is a skip with its reason. ScienceWorld, which is slow, is checked once, in
+test_scienceworld.py; ALFWorld's official engine plays household games here.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_remote import serving
 
-from itp.envs.alfworld.data import find_games
 from itp.envs.base import TextEnv
 from itp.envs.check import check_text_env
 from itp.envs.registry import make_env
@@ -62,17 +62,7 @@ def maker(name: str, request: pytest.FixtureRequest) -> Make:
         return partial(make_env, "household", engine=engine, size=size, episodes=20)
     if name.startswith("alfworld"):
         data = request.getfixturevalue("alfworld_data")
-        if "official" in name:
-            needs("textworld", "alfworld")
-            from itp.envs.alfworld.official import OfficialEnv
-
-            return partial(OfficialEnv, find_games(data, "valid_seen")[:1])  # loading one takes seconds
         return partial(make_env, "alfworld", split="valid_seen", data=data, expert="expert" in name)
-    if name == "scienceworld":
-        needs("scienceworld", java=True)
-        if importlib.util.find_spec("itp.envs.scienceworld") is None:
-            pytest.skip("this version has no scienceworld adapter")
-        return partial(make_env, "scienceworld")
     if name == "textworld":
         return partial(make_env, "textworld", data=request.getfixturevalue("textworld_games"))
     needs("textworld_express", java=True)
@@ -87,8 +77,6 @@ def maker(name: str, request: pytest.FixtureRequest) -> Make:
         ("household official", 4),
         pytest.param("alfworld", 30, marks=pytest.mark.realdata),
         pytest.param("alfworld expert", 30, marks=pytest.mark.realdata),
-        pytest.param("alfworld official", 2, marks=pytest.mark.realdata),
-        ("scienceworld", 4),
         ("textworld", 12),
         ("textworld-express", 20),
         ("textworld-express expert", 20),
@@ -100,8 +88,7 @@ def maker(name: str, request: pytest.FixtureRequest) -> Make:
 )
 def test_the_contract_holds(name: str, steps: int, request: pytest.FixtureRequest) -> None:
     make = maker(name, request)
-    # A second and a third instance of the slow ones would take longer than all other tests of this file.
-    given = make() if name in ("alfworld official", "household official", "scienceworld") else make
+    given = make() if "official" in name else make  # more instances would take longer than all the rest
     assert [str(problem) for problem in check_text_env(given, steps=steps)] == []
 
 
