@@ -35,7 +35,9 @@ def compare(name: str, variation: int, steps: int, seed: int, untouched: Any, ta
     raw: str = untouched.reset()[0]
     count(name, "(reset)", mine, theirs, (raw, None), tally)
     for step in range(steps):
-        command = rng.choice(ODD) if step % 5 == 4 else rng.choice(fast.valid_actions())  # pyright: ignore[reportAttributeAccessIssue]
+        # A wrong focus ends the episode at once, so that is left to the last steps.
+        valid = [a for a in fast.valid_actions() if step > steps - 3 or not a.startswith("focus")]  # pyright: ignore[reportAttributeAccessIssue]
+        command = rng.choice(ODD) if step % 5 == 4 else rng.choice(valid)
         ours, library = fast.step(command), official.step(command)
         raw, _, done, info = untouched.step(command)
         count(name, command, ours, library, (raw, info["score"]), tally)
