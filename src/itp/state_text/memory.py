@@ -1,7 +1,8 @@
 """`memory-v1`: a household game as its player remembers it, in about a hundred tokens.
 
 The task, what is in hand, where the player stands, target objects seen and delivered, where they must go, the first
-unvisited receptacle of every type, and the last step. All of it is computed from text the player has seen.
+unvisited receptacle of every type, announced hazards where a game has them, and the last step. All of it is computed
+from text the player has seen.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterable
 
 from itp.envs.alfworld.belief import Belief
 from itp.envs.alfworld.commonsense import DEVICE, QUALITY, type_of
+from itp.envs.alfworld.hazards import INTRODUCTION, announcement_in
 from itp.lm.tokens import ACT, END, OBS, TASK, strip_special
 from itp.types import State
 
@@ -30,6 +32,8 @@ def render_memory(state: State) -> str:
         ("to", _destination(belief)),
         ("with", _listed(belief.of_type(_DEVICE_FOR.get(belief.goal.quality, "")))),
         ("new", ", ".join(_first_unvisited(belief))),
+        ("lost", _listed(sorted(belief.spent))),
+        ("beware", announcement_in(state.first_observation).removeprefix(INTRODUCTION)),
     ]
     memory = "; ".join(f"{name} {text}" for name, text in fields if text)
     last = ""

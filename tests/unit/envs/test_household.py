@@ -18,6 +18,7 @@ from itp.envs.household import HouseholdGame, generate_game, generator, make_hou
 from itp.envs.household.catalog import OBJECTS, RECEPTACLES
 from itp.envs.household.generator import SEEDS_PER_SPLIT, SPLITS, parse_task_id, task_id_of, wins
 from itp.envs.household.goals import FAMILIES, walkthrough
+from itp.envs.household.knobs import Knobs
 from itp.envs.household.layout import Layout, Place, Thing
 from itp.envs.household.problem import game_data
 from itp.envs.household.rooms import ROOMS, SIZES
@@ -66,21 +67,21 @@ def test_published_seeds_keep_their_games():
 
 def test_a_draw_whose_walkthrough_does_not_win_is_never_handed_out(monkeypatch):
     answers = iter([False, True])
-    monkeypatch.setattr(generator, "wins", lambda game, plan: wins(game, plan) and next(answers))
+    monkeypatch.setattr(generator, "wins", lambda game, plan, hazards: wins(game, plan) and next(answers))
     redrawn = generate_game(0)
     monkeypatch.undo()
     assert redrawn.data != generate_game(0).data
     assert wins(redrawn.game, redrawn.walkthrough)
-    monkeypatch.setattr(generator, "wins", lambda game, plan: False)
+    monkeypatch.setattr(generator, "wins", lambda game, plan, hazards: False)
     monkeypatch.setattr(generator, "_ATTEMPTS", 8)
-    with pytest.raises(EnvError, match="no solvable household game in 8 draws for seed 0, size small"):
+    with pytest.raises(EnvError, match="no solvable household game in 8 draws for household-small-train-000000"):
         generate_game(0)
 
 
 def test_few_draws_fail():
     """The walkthrough names entities as the engine does; were the two to drift apart, redraws would hide it."""
     for seed in range(30):
-        layout, goal = next(drawn for drawn in (_draw_of(seed, attempt) for attempt in range(20)) if drawn)
+        layout, goal, _ = next(drawn for drawn in (_draw_of(seed, attempt) for attempt in range(20)) if drawn)
         game = parse_game(game_data(layout, goal), "task")
         assert set(layout.names().values()) == {*game.object_names, *game.receptacle_names}
         assert wins(game, walkthrough(layout, goal))
@@ -212,7 +213,7 @@ def test_the_exploring_expert_wins_within_fifty_steps(size):
 
 def test_task_ids_name_their_games():
     assert task_id_of(seed_of("train", 123), "small") == "household-small-train-000123"
-    assert parse_task_id("household-full-test-000007") == (seed_of("test", 7), "full")
+    assert parse_task_id("household-full-test-000007") == (seed_of("test", 7), "full", Knobs())
     with pytest.raises(ConfigError, match="no household task id"):
         parse_task_id("pick_and_place_simple-Mug-None-Desk-1/trial_1")
 

@@ -12,6 +12,7 @@ import itp.envs.household.env as household_env
 from itp.envs.alfworld.data import find_games
 from itp.envs.alfworld.env import AlfworldEnv
 from itp.envs.household import generate_game, make_household_env, seed_of, write_games
+from itp.envs.household.knobs import Knobs
 from itp.envs.registry import make_env
 from itp.errors import ConfigError
 
@@ -41,9 +42,9 @@ def test_default_number_of_games(split, episodes):
 def test_games_are_generated_on_first_reset_and_then_kept(monkeypatch):
     made: list[int] = []
 
-    def counting(seed: int, *, size: str):
+    def counting(seed: int, *, size: str, knobs: Knobs):
         made.append(seed)
-        return generate_game(seed, size=size)
+        return generate_game(seed, size=size, knobs=knobs)
 
     monkeypatch.setattr(household_env, "generate_game", counting)
     household_env._game.cache_clear()
@@ -70,7 +71,7 @@ def test_a_step_limit_truncates():
         ({"engine": "slow"}, "'slow' is unknown; allowed are fast, textworld"),
         ({"episodes": 0}, "episodes=0 is not allowed: choose 1 to 1000000"),
         ({"episodes": "many"}, "episodes='many' is not allowed"),
-        ({"colour": "red"}, "'colour'.* unknown; household takes size and episodes"),
+        ({"colour": "red"}, "'colour'.* unknown; household takes size, episodes, family, receptacles"),
     ],
 )
 def test_wrong_options_are_refused_with_what_is_allowed(options, message):

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from itp.envs.alfworld.commonsense import OPENABLE, QUALITY, accepts, game_order, number_of, type_of
+from itp.envs.alfworld.commonsense import DEVICE, OPENABLE, QUALITY, accepts, game_order, number_of, type_of
+from itp.envs.alfworld.hazards import Hazards, parse_fates, parse_hazards
 from itp.envs.alfworld.memory_model import predict_observation
 from itp.envs.alfworld.observations import Action, Event, Goal, View, parse_action, parse_goal, parse_observation
 from itp.types import State
 
 __all__ = ["Belief", "Goal", "parse_goal", "predict_observation"]
+
+_VERB_FOR = {quality: verb for verb, quality in QUALITY.items()}
 
 START = "start"
 """Name of the unnamed place in the middle of the room."""
@@ -38,11 +41,13 @@ class Belief:
         removed: (object, receptacle) pairs that a `take` undid.
         refused: commands that failed although everything known spoke for them.
         steps: number of updates so far.
+        hazards: irreversible hazards that the first observation announced, else None.
+        spent: receptacles known to be locked for good, and devices known to be used up.
     """
 
     __slots__ = (
-        "contents", "doors", "goal", "holding", "lit", "location", "place", "places", "properties", "receptacles",
-        "refused", "removed", "steps", "visited",
+        "contents", "doors", "goal", "hazards", "holding", "lit", "location", "place", "places", "properties",
+        "receptacles", "refused", "removed", "spent", "steps", "visited",
     )  # fmt: skip
 
     def __init__(self, goal: Goal, receptacles: tuple[str, ...]) -> None:
@@ -60,6 +65,8 @@ class Belief:
         self.removed: set[tuple[str, str]] = set()
         self.refused: set[str] = set()
         self.steps = 0
+        self.hazards: Hazards | None = None
+        self.spent: set[str] = set()
 
     @classmethod
     def start(cls, task: str, first_observation: str) -> Belief:
@@ -67,7 +74,9 @@ class Belief:
         goal = parse_goal(task)
         if goal.family == "unknown":
             goal = parse_goal(first_observation)
-        return cls(goal, parse_observation(first_observation).names)
+        belief = cls(goal, parse_observation(first_observation).names)
+        belief.hazards = parse_hazards(first_observation)
+        return belief
 
     @classmethod
     def of(cls, state: State) -> Belief:
@@ -89,6 +98,7 @@ class Belief:
         other.lit = self.lit.copy()
         other.removed = self.removed.copy()
         other.refused = self.refused.copy()
+        other.hazards, other.spent = self.hazards, self.spent.copy()
         return other
 
     # ---- questions -------------------------------------------------------------------------------------------------
@@ -116,14 +126,47 @@ class Belief:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether the game is lost: in hand is a wrong object that no receptacle takes, such as a teddybear.
+        """Whether the game is lost, as far as the player can know.
 
-        The hand never gets free again, and nothing the expert says in such a state is worth learning.
+        In hand is a wrong object that no receptacle takes, such as a teddybear, and the hand never gets free again; or
+        an announced hazard has taken the last destination or the only device. Nothing the expert says in such a state
+        is worth learning.
         """
         held = self.holding
+        if self.hazards is not None and self._is_barred():
+            return True
         if held is None or type_of(held) == self.goal.target:
             return False
         return not any(self.takes(receptacle, held) for receptacle in self.receptacles)
+
+    def _is_barred(self) -> bool:
+        """Whether a hazard left no destination, or no way to give any known target the property asked for."""
+        goal = self.goal
+        targets = [obj for obj, _ in self.find(goal.target)]
+        if self.holding is not None and type_of(self.holding) == goal.target:
+            targets.append(self.holding)
+        destinations = [name for name in self.of_type(goal.destination) if name not in self.spent]
+        if not destinations:
+            return True
+        devices = self.of_type(DEVICE.get(_VERB_FOR.get(goal.quality, ""), ""))
+        used_up = bool(devices) and all(device in self.spent for device in devices)
+        return used_up and not any(self.has_quality(obj) for obj in targets)
+
+    def harms(self, obj: str, receptacle: str) -> bool:
+        """Whether `obj` would be lost by putting it in `receptacle`, or `receptacle` is locked for good."""
+        return self.hazards is not None and (receptacle in self.spent or bool(self.hazards.loses(obj, receptacle)))
+
+    def doomed(self, obj: str) -> bool:
+        """Whether `obj` would break on getting the property that the goal asks for."""
+        return self.hazards is not None and obj in self.hazards.cracked and not self.has_quality(obj)
+
+    def sealed(self, receptacle: str) -> bool:
+        """Whether `receptacle` must not be opened now: it locks for good, and nothing finished is in hand to go in."""
+        if self.hazards is None or receptacle not in self.hazards.locks or self.doors.get(receptacle):
+            return False
+        held = self.holding
+        finished = held is not None and type_of(held) == self.goal.target and self.has_quality(held)
+        return receptacle in self.spent or not finished or type_of(receptacle) != self.goal.destination
 
     def find(self, object_type: str) -> list[tuple[str, str]]:
         """(object, receptacle) pairs for every remembered object of a type, in the order of the receptacles."""
@@ -186,6 +229,21 @@ class Belief:
             self.holding = event.names[0] if event.names else None
         elif event.kind == "facing":
             self._stand_beside(event.names)
+        if self.hazards is not None:
+            for name, fate in parse_fates(observation):
+                self._suffer(name, fate)
+
+    def _suffer(self, name: str, fate: str) -> None:
+        """Take in the loss of an object, a door or a device."""
+        if fate in ("is used up", "locks"):
+            self.spent.add(name)
+            if fate == "locks":
+                self.doors[name] = False
+            return
+        self.holding = None if self.holding == name else self.holding
+        self.contents = {place: tuple(o for o in items if o != name) for place, items in self.contents.items()}
+        self.removed = {pair for pair in self.removed if pair[0] != name}
+        self.properties.pop(name, None)
 
     def refuse(self, action: str) -> None:
         """Note that `action` was answered with "Nothing happens." (or is known to be inadmissible)."""

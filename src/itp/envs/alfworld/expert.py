@@ -65,7 +65,8 @@ class Expert:
         """Commands in order of preference; the first is the plan, the others matter only after refusals."""
         goal = belief.goal
         held = belief.holding
-        if held is not None and type_of(held) == goal.target and goal.family != "unknown":
+        is_target = held is not None and type_of(held) == goal.target and not belief.doomed(held)
+        if held is not None and is_target and goal.family != "unknown":
             yield from self._use_target(belief, held)
         else:
             if held is not None:
@@ -82,7 +83,8 @@ class Expert:
             yield from self._light_lamp(belief)
         elif not belief.has_quality(held):
             verb = _VERB_FOR[goal.quality]
-            for device in _nearest(belief, belief.of_type(DEVICE[verb])):
+            devices = [device for device in belief.of_type(DEVICE[verb]) if device not in belief.spent]
+            for device in _nearest(belief, devices):
                 yield from _approach(belief, device, f"{verb} {held} with {device}", needs_open=False)
         else:
             for receptacle in _destinations(belief, held):
@@ -122,7 +124,7 @@ class Expert:
         elif goal.family == "pick":
             known = [pair for pair in known if type_of(pair[1]) != goal.destination]
         rank = self._rank(belief, goal.target)
-        usable = [pair for pair in known if f"take {pair[0]} from {pair[1]}" not in belief.refused]
+        usable = [p for p in known if f"take {p[0]} from {p[1]}" not in belief.refused and not belief.doomed(p[0])]
         return sorted(usable, key=lambda p: (not belief.has_quality(p[0]), not belief.here(p[1]), rank[p[1]]))
 
     # ---- search ----------------------------------------------------------------------------------------------------
@@ -142,7 +144,9 @@ class Expert:
 
 
 def _approach(belief: Belief, receptacle: str, command: str, needs_open: bool = True) -> Iterator[str]:
-    """Walk to `receptacle`, open it where that is needed, then do `command`."""
+    """Walk to `receptacle`, open it where that is needed, then do `command`; nothing where opening would be a loss."""
+    if needs_open and belief.sealed(receptacle):
+        return
     if not belief.here(receptacle):
         yield f"go to {receptacle}"
         return
@@ -177,7 +181,8 @@ def _dumps(belief: Belief, held: str) -> list[str]:
 def _destinations(belief: Belief, held: str) -> list[str]:
     """Receptacles of the goal's type, the one to use first: where a target lies already, then here, then by number."""
     counts = _counts(belief, held)
-    return sorted(_nearest(belief, belief.of_type(belief.goal.destination)), key=lambda name: -counts.get(name, 0))
+    safe = [name for name in belief.of_type(belief.goal.destination) if not belief.harms(held, name)]
+    return sorted(_nearest(belief, safe), key=lambda name: -counts.get(name, 0))
 
 
 def _counts(belief: Belief, held: str | None = None) -> dict[str, int]:
@@ -196,7 +201,9 @@ def _home(belief: Belief) -> str | None:
     while standing at it, and the expert would walk to and fro for ever.
     """
     counts = _counts(belief)
-    return max(belief.of_type(belief.goal.destination), key=lambda name: counts.get(name, 0), default=None)
+    goal = belief.goal
+    safe = [name for name in belief.of_type(goal.destination) if not belief.harms(goal.target, name)]
+    return max(safe, key=lambda name: counts.get(name, 0), default=None)
 
 
 def _nearest(belief: Belief, names: Iterable[str]) -> list[str]:
@@ -207,6 +214,8 @@ def _nearest(belief: Belief, names: Iterable[str]) -> list[str]:
 def _patrol(belief: Belief) -> Iterator[str]:
     """When everything was seen in vain: look again where the last look is longest ago, for ever in rounds."""
     for receptacle in sorted(belief.receptacles, key=lambda name: belief.visited.get(name, -1)):
+        if belief.sealed(receptacle):
+            continue
         if not belief.here(receptacle):
             yield f"go to {receptacle}"
         elif belief.doors.get(receptacle) is False:

@@ -64,7 +64,7 @@ class GameLibrary:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """An environment that is sent to another process takes the list along, and parses afresh there."""
-        return GameLibrary, (tuple(self.sources.values()), self.cache_size)
+        return type(self), (tuple(self.sources.values()), self.cache_size)
 
     def source(self, task_id: str) -> GameSource:
         """Where a game comes from.
@@ -86,8 +86,12 @@ class GameLibrary:
         """
         return self._openings(task_id)
 
+    def start(self, source: GameSource) -> FastGame:
+        """The state in which a game starts. A subclass may play its games by further rules."""
+        return FastGame(source.load())
+
     def _open(self, task_id: str) -> Opening:
-        game = FastGame(self.source(task_id).load())
+        game = self.start(self.source(task_id))
         observation, task = split_first_text(game.reset())
         game.admissible_commands()  # Computed once here, and copied along with the state.
         return Opening(game, observation, task, task_type_of(task_id) or game.game.task_type)

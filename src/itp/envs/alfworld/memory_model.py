@@ -20,6 +20,7 @@ from itp.envs.alfworld.commonsense import (
     game_order,
     type_of,
 )
+from itp.envs.alfworld.hazards import Hazards, tell
 from itp.envs.alfworld.observations import NOTHING_HAPPENS, Action, parse_action
 
 if TYPE_CHECKING:
@@ -36,7 +37,20 @@ def predict_observation(belief: Belief, action: str) -> str:
     if action.strip() in belief.refused:
         return NOTHING_HAPPENS
     rule = _RULES.get(command.verb)
-    return (rule(belief, command) if rule else None) or NOTHING_HAPPENS
+    observation = (rule(belief, command) if rule else None) or NOTHING_HAPPENS
+    return observation if belief.hazards is None else _with_losses(belief, belief.hazards, command, observation)
+
+
+def _with_losses(belief: Belief, hazards: Hazards, command: Action, observation: str) -> str:
+    """The same observation with what the announced hazards add to it."""
+    if observation == NOTHING_HAPPENS:
+        return observation
+    if command.receptacle in belief.spent and command.verb in ("open", *DEVICE):
+        return NOTHING_HAPPENS
+    if command.verb == "go":
+        left = [name for name in belief.receptacles if name in hazards.locks and belief.here(name)]
+        return observation + tell([(name, "locks") for name in left if belief.doors.get(name)])
+    return observation + tell(hazards.consequences(command.verb, command.obj, command.receptacle))
 
 
 def _join(names: Sequence[str]) -> str:

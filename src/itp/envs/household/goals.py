@@ -7,7 +7,7 @@ reached by construction; `walkthrough` names the commands that reach it, which `
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeVar
@@ -110,13 +110,28 @@ class Goal:
         return [self.target] * (self.family.copies + spare) + ([LAMP] if self.is_look else [])
 
 
-def draw_goal(rng: random.Random, family: Family, room: RoomKind, places: Sequence[Place]) -> Goal | None:
-    """Draw a goal of a family that the furniture of a room allows, or None when it allows none."""
+def draw_goal(
+    rng: random.Random,
+    family: Family,
+    room: RoomKind,
+    places: Sequence[Place],
+    allowed: Collection[str] | None = None,
+) -> Goal | None:
+    """Draw a goal of a family that the furniture of a room allows, or None when it allows none.
+
+    Args:
+        rng: source of all randomness.
+        family: the task family.
+        room: kind of the room.
+        places: its furniture.
+        allowed: receptacle kinds that may be the destination; None for all.
+    """
     kinds = list(dict.fromkeys(place.kind for place in places))
     options: dict[str, list[str]] = {}
     for target in room.things:
         if family.trait in ("", *OBJECTS[target].traits) and "pickupable" in OBJECTS[target].traits:
-            options[target] = _destinations(family, target, kinds)
+            ends = _destinations(family, target, kinds)
+            options[target] = ends if allowed is None else [kind for kind in ends if kind in allowed]
     targets = [target for target, destinations in options.items() if destinations]
     if not targets:
         return None
@@ -157,10 +172,17 @@ class _Walk:
         return name
 
 
-def walkthrough(layout: Layout, goal: Goal) -> tuple[str, ...]:
-    """Commands that reach the goal, for a player who knows where everything is. Not always the fewest."""
+def walkthrough(layout: Layout, goal: Goal, avoid: Collection[str] = ()) -> tuple[str, ...]:
+    """Commands that reach the goal, for a player who knows where everything is. Not always the fewest.
+
+    Args:
+        layout: the room.
+        goal: what to reach.
+        avoid: ids of wanted objects and of destinations that do not serve.
+    """
     walk = _Walk(layout.names(), layout.start)
-    targets = [thing for thing in layout.things if thing.kind == goal.target]
+    targets = [thing for thing in layout.things if thing.kind == goal.target and thing.id not in avoid]
+    ends = [place for place in layout.places if place.id not in avoid]
     for thing in targets[: goal.family.copies]:
         source = walk.visit(thing.place, opening=True)
         name = walk.names[thing.id]
@@ -173,7 +195,7 @@ def walkthrough(layout: Layout, goal: Goal) -> tuple[str, ...]:
         if goal.family.verb:
             device = walk.visit(_first(layout.places, goal.family.device), opening=False)
             walk.commands.append(f"{goal.family.verb} {name} with {device}")
-        destination = walk.visit(_first(layout.places, goal.destination), opening=True)
+        destination = walk.visit(_first(ends, goal.destination), opening=True)
         walk.commands.append(f"put {name} in/on {destination}")
     return tuple(walk.commands)
 

@@ -12,7 +12,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from itp.envs.household.catalog import OBJECTS, RECEPTACLES
+from itp.envs.household.knobs import Knobs
 from itp.envs.household.rooms import RoomKind, Size
+
+NO_KNOBS = Knobs()
 
 SHARED_LOCATION = 0.1
 """Chance that a receptacle stands where an earlier one stands (in ALFWorld 17% of receptacles share a location)."""
@@ -82,17 +85,17 @@ def display_names(ids: Iterable[str]) -> dict[str, str]:
     }
 
 
-def draw_places(rng: random.Random, room: RoomKind, size: Size) -> list[Place]:
-    """Draw the furniture of a room, and where each piece stands."""
-    ranges = room.furniture[size]
+def draw_places(rng: random.Random, room: RoomKind, size: Size, knobs: Knobs = NO_KNOBS) -> list[Place]:
+    """Draw the furniture of a room, and where each piece stands. With hazards no two pieces share a location."""
+    ranges, total = knobs.furniture(room, size)
     kinds = [kind for kind, (least, _) in ranges.items() for _ in range(least)]
     spare = [kind for kind, (least, most) in ranges.items() for _ in range(most - least)]
-    wanted = rng.randint(*room.receptacles[size])
+    wanted = rng.randint(*total)
     kinds += rng.sample(spare, min(len(spare), max(0, wanted - len(kinds))))
     ids = _Ids(rng)
     places: list[Place] = []
     for kind in kinds:
-        shared = places and rng.random() < SHARED_LOCATION
+        shared = places and rng.random() < SHARED_LOCATION and knobs.hazards == "none"
         location = rng.choice(places).location if shared else ids.location()
         places.append(Place(kind, ids.entity(kind), location))
     return places
@@ -107,6 +110,7 @@ def draw_things(
     needed: Sequence[str],
     target: str,
     barred: Collection[str],
+    knobs: Knobs = NO_KNOBS,
 ) -> Layout | None:
     """Fill a furnished room with the `needed` objects and with others around them.
 
@@ -118,18 +122,17 @@ def draw_things(
         needed: object kinds that must be there, once per mention.
         target: the goal's object kind; no more of it than `needed` says.
         barred: receptacle kinds the target must not start in.
+        knobs: further wishes. With hazards every object starts where it may be put back.
 
     Returns:
         The layout, or None when a needed object finds no place or the room is too full for its number of objects.
     """
-    filler = _Filler(rng, places, target)
+    filler = _Filler(rng, places, target, knobs)
     for kind in needed:
         if not filler.add(kind, barred if kind == target else ()):
             return None
-    least, most = room.objects[size]
-    _add_others(
-        rng, room, filler, wanted=rng.randint(least, most), most_of_a_kind=2 if size == "small" else 4, skip=target
-    )
+    (least, most), most_of_a_kind = knobs.objects(room, size, len(needed))
+    _add_others(rng, room, filler, wanted=rng.randint(least, most), most_of_a_kind=most_of_a_kind, skip=target)
     if len(filler.things) < least:
         return None
     return Layout(room.name, tuple(places), tuple(filler.things), filler.ids.location())
@@ -153,10 +156,12 @@ def _add_others(
 class _Filler:
     """Puts objects into receptacles, within their capacities."""
 
-    def __init__(self, rng: random.Random, places: Sequence[Place], target: str) -> None:
+    def __init__(self, rng: random.Random, places: Sequence[Place], target: str, knobs: Knobs) -> None:
         self.rng = rng
         self.places = places
         self.target = target
+        self.hidden = knobs.hidden
+        self.odd_place = ODD_PLACE if knobs.hazards == "none" else 0.0
         self.room_left = {place.id: RECEPTACLES[place.kind].capacity for place in places}
         self.things: list[Thing] = []
         self.ids = _Ids(rng, taken=[entity for place in places for entity in (place.id, place.location)])
@@ -164,6 +169,8 @@ class _Filler:
     def add(self, kind: str, barred: Collection[str]) -> bool:
         """Place one more object of a kind; False when no receptacle can take it."""
         free = [place for place in self.places if place.kind not in barred and self.room_left[place.id] > 0]
+        if kind == self.target and self.hidden is not None:
+            free = [place for place in free if place.openable == self.hidden]
         place = self._choose(kind, free)
         if place is None:
             return False
@@ -178,7 +185,7 @@ class _Filler:
     def _choose(self, kind: str, free: Sequence[Place]) -> Place | None:
         thing = OBJECTS[kind]
         fixed = "toggleable" in thing.traits  # a lamp stays on furniture made for it
-        if free and not fixed and self.rng.random() < ODD_PLACE:
+        if free and not fixed and self.rng.random() < self.odd_place:
             return self.rng.choice(free)
         homes = [place for place in free if place.kind in thing.homes]
         if homes:
