@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from itp.types import Decision, DecisionContext, Trajectory
 
 BEHAVIOURS = ("expert", "policy")
-MAY_DIFFER = ("out", "batch_size", "workers", "step_timeout")
+MAY_DIFFER = ("out", "batch_size", "device", "workers", "step_timeout")
 """Settings that a resumed run may change, since they do not change what is played."""
 
 
@@ -43,6 +43,10 @@ class Config(EnvFlags):
     """Who acts when noise does not: expert or policy."""
     policy: str = ""
     """Checkpoint that acts, for --behaviour policy."""
+    device: str = "cpu"
+    """Where the policy runs: cpu, cuda, cuda:1, mps."""
+    dtype: str = "float32"
+    """Precision of the policy's weights: float32, bfloat16 or float16."""
     epsilon: tuple[float, ...] = (0.0, 0.3)
     """Noise levels: probability of a random admissible command at each step. Every task is played once per level."""
     episodes: int = 0
@@ -162,7 +166,7 @@ def _base_planner(config: Config, expert: Expert) -> Planner:
 
     if config.behaviour == "expert":
         return ExpertPlanner(expert)
-    return build_planner(PlannerSpec("act", policy=config.policy))
+    return build_planner(PlannerSpec("act", policy=config.policy, device=config.device, dtype=config.dtype))
 
 
 def _planner(base: Planner, epsilon: float) -> Planner:

@@ -143,7 +143,8 @@ class SerialVectorEnv(VectorEnv):
         except Exception as error:  # whatever an environment raises belongs to its episode
             # It may be in any state now, so the next episode gets a fresh one.
             self._close(slot)
-            return Failure(f"{type(error).__name__}: {error}", time.perf_counter() - began)
+            message = " ".join(f"{type(error).__name__}: {error}".split())
+            return Failure(message, time.perf_counter() - began)
 
     def _close(self, slot: int) -> None:
         env = self._envs.pop(slot, None)

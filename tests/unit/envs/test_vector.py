@@ -51,6 +51,16 @@ def test_a_slot_that_fails_leaves_the_others_alone_and_plays_again_after_a_reset
     assert isinstance(vector.reset({1: Episode("t5-raise")})[1], Turn)
 
 
+def test_what_an_environment_says_becomes_one_line() -> None:
+    class Wordy(Walk):
+        def step(self, action: str):
+            raise ValueError("first\nsecond")
+
+    vector = SerialVectorEnv(Wordy, 1)
+    vector.reset({0: Episode("t3-0")})
+    assert vector.step({0: "up"})[0].message == "ValueError: first second"  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def test_an_answer_of_the_wrong_shape_is_a_failure_that_names_it() -> None:
     class Mute(Walk):
         def info(self):  # pyright: ignore[reportIncompatibleMethodOverride]
