@@ -133,7 +133,7 @@ class Belief:
         is worth learning.
         """
         held = self.holding
-        if self.hazards is not None and self._is_barred():
+        if self._is_barred():
             return True
         if held is None or type_of(held) == self.goal.target:
             return False
@@ -141,20 +141,27 @@ class Belief:
 
     def _is_barred(self) -> bool:
         """Whether a hazard left no destination, or no way to give any known target the property asked for."""
-        goal = self.goal
+        if self.hazards is None or not self.spent:
+            return False
+        goal, verb = self.goal, _VERB_FOR.get(self.goal.quality, "")
         targets = [obj for obj, _ in self.find(goal.target)]
         if self.holding is not None and type_of(self.holding) == goal.target:
             targets.append(self.holding)
-        destinations = [name for name in self.of_type(goal.destination) if name not in self.spent]
-        if not destinations:
+        if all(self.hazards.refuses("open", name, self.spent) for name in self.of_type(goal.destination)):
             return True
-        devices = self.of_type(DEVICE.get(_VERB_FOR.get(goal.quality, ""), ""))
-        used_up = bool(devices) and all(device in self.spent for device in devices)
+        devices = self.of_type(DEVICE[verb]) if verb else []
+        used_up = bool(devices) and all(self.hazards.refuses(verb, device, self.spent) for device in devices)
         return used_up and not any(self.has_quality(obj) for obj in targets)
 
     def harms(self, obj: str, receptacle: str) -> bool:
         """Whether `obj` would be lost by putting it in `receptacle`, or `receptacle` is locked for good."""
-        return self.hazards is not None and (receptacle in self.spent or bool(self.hazards.loses(obj, receptacle)))
+        if self.hazards is None:
+            return False
+        return bool(self.hazards.loses(obj, receptacle)) or self.hazards.refuses("open", receptacle, self.spent)
+
+    def works(self, verb: str, device: str) -> bool:
+        """Whether a device is not known to be used up."""
+        return self.hazards is None or not self.hazards.refuses(verb, device, self.spent)
 
     def doomed(self, obj: str) -> bool:
         """Whether `obj` would break on getting the property that the goal asks for."""

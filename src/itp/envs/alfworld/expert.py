@@ -83,7 +83,7 @@ class Expert:
             yield from self._light_lamp(belief)
         elif not belief.has_quality(held):
             verb = _VERB_FOR[goal.quality]
-            devices = [device for device in belief.of_type(DEVICE[verb]) if device not in belief.spent]
+            devices = [device for device in belief.of_type(DEVICE[verb]) if belief.works(verb, device)]
             for device in _nearest(belief, devices):
                 yield from _approach(belief, device, f"{verb} {held} with {device}", needs_open=False)
         else:

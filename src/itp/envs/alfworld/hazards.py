@@ -9,10 +9,11 @@ ALFWorld's own games have none.
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import lru_cache
 
-from itp.envs.alfworld.commonsense import type_of
+from itp.envs.alfworld.commonsense import DEVICE, type_of
 
 INTRODUCTION = "Beware: "
 MARK = " for good."
@@ -75,10 +76,16 @@ class Hazards:
             return [(obj, fate)] if fate else []
         if verb == "close":
             return [(receptacle, "locks")] if receptacle in self.locks else []
-        if verb not in ("clean", "heat", "cool"):
+        if verb not in DEVICE:
             return []
         broken = [(obj, "breaks")] if obj in self.cracked else []
         return broken + ([(receptacle, "is used up")] if receptacle in self.single_use else [])
+
+    def refuses(self, verb: str, receptacle: str, spent: Container[str]) -> bool:
+        """Whether a command is in vain at a receptacle that is `spent`: a locked door, or a device that is used up."""
+        if receptacle not in spent:
+            return False
+        return receptacle in (self.locks if verb == "open" else self.single_use if verb in DEVICE else ())
 
 
 def tell(fates: list[tuple[str, str]]) -> str:

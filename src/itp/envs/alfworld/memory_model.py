@@ -45,7 +45,7 @@ def _with_losses(belief: Belief, hazards: Hazards, command: Action, observation:
     """The same observation with what the announced hazards add to it."""
     if observation == NOTHING_HAPPENS:
         return observation
-    if command.receptacle in belief.spent and command.verb in ("open", *DEVICE):
+    if hazards.refuses(command.verb, command.receptacle, belief.spent):
         return NOTHING_HAPPENS
     if command.verb == "go":
         left = [name for name in belief.receptacles if name in hazards.locks and belief.here(name)]

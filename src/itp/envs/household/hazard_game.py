@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Self
 
+from itp.envs.alfworld.commonsense import DEVICE
 from itp.envs.alfworld.engine import FastGame
 from itp.envs.alfworld.game import Game
 from itp.envs.alfworld.hazards import Hazards, tell
@@ -78,14 +79,16 @@ class HazardGame(FastGame):
             fates = [(name, "locks") for name in open_there if name in self.hazards.locks]
         for name, fate in fates:
             self._suffer(name, fate)
-        if not self.won and (fates or self.hazards.locks):
-            self.hopeless = self.hopeless or not self.possible()
+        # A treatment matters without a loss, too: cooling what was hot, when the one heating is over. So does any
+        # command where doors lock: with an open one behind the player, walking and taking decide.
+        if not self.hopeless and not self.won and (fates or self.hazards.locks or action.verb in DEVICE):
+            self.hopeless = not self.possible()
         return feedback + tell(fates)
 
     def _refused(self, command: str) -> bool:
         """Whether a command wants a locked door opened or a used device to work."""
         action = parse_action(command)
-        return action.receptacle in self.spent and action.verb in ("open", "clean", "heat", "cool")
+        return self.hazards.refuses(action.verb, action.receptacle, self.spent)
 
     def _suffer(self, name: str, fate: str) -> None:
         if fate in ("is gone", "breaks"):
@@ -120,12 +123,9 @@ class HazardGame(FastGame):
         """Whether an object can get that property without harm."""
         game = self.game
         devices = {"clean": game.sinks, "hot": game.microwaves, "cool": game.fridges}[game.goal.state]
-        works = any(game.receptacle_names[device] not in self.spent or self._is_door(device) for device in devices)
+        used_up = self.spent & self.hazards.single_use
+        works = any(game.receptacle_names[device] not in used_up for device in devices)
         return works and game.object_names[thing] not in self.hazards.cracked
-
-    def _is_door(self, receptacle: int) -> bool:
-        """Whether the receptacle can lock, so that being spent says nothing of it as a device."""
-        return self.game.receptacle_names[receptacle] in self.hazards.locks
 
     def _safe(self, receptacle: int) -> bool:
         name = self.game.receptacle_names[receptacle]
@@ -159,7 +159,8 @@ class HazardGame(FastGame):
 
     def _others(self) -> list[int]:
         """Receptacles that never lock."""
-        return [r for r in range(len(self.contents)) if not self._is_door(r)]
+        names = self.game.receptacle_names
+        return [r for r in range(len(self.contents)) if names[r] not in self.hazards.locks]
 
     def _from_empty_hand(self, wanted: set[int], fresh: list[int], now: list[int], loose: bool) -> bool:
         def holds(receptacle: int) -> bool:
