@@ -8,6 +8,7 @@ caller's further options, as many of them as it takes, and returns a `TextEnv`.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -76,7 +77,11 @@ def _factory(name: str) -> EnvFactory:
         if name.startswith(prefix):
             return partial(_load(target), name)
     if ":" not in name:
-        raise ConfigError(f"environment {name!r} is unknown; allowed are {', '.join(env_names())} and MODULE:FACTORY")
+        near = difflib.get_close_matches(name, env_names(), n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ConfigError(
+            f"environment {name!r} is unknown; {hint}allowed are {', '.join(env_names())} and MODULE:FACTORY"
+        )
     return load_factory(name)
 
 
