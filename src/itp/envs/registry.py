@@ -131,7 +131,9 @@ def _household(*, split: str, engine: str, data: str | Path | None, max_steps: i
         raise ConfigError(f"data={str(data)!r}: household games are generated and read no data; leave it away")
     from itp.envs.household import make_household_env
 
-    return make_household_env(split=split, engine=engine, max_steps=MAX_STEPS if max_steps is None else max_steps, **options)
+    return make_household_env(
+        split=split, engine=engine, max_steps=MAX_STEPS if max_steps is None else max_steps, **options
+    )
 
 
 _BUILT_IN: dict[str, EnvFactory | str] = {

@@ -65,7 +65,7 @@ def test_problems_are_printed_and_exit_with_1(name: str, lines: list[str], capsy
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--env", "househld"), "environment 'househld' is unknown; allowed are"),
+        (("--env", "househld"), "environment 'househld' is unknown; did you mean household? allowed are"),
         (("--env", "household", "--split", "dev"), "household split 'dev' is unknown"),
         (("--env", "household", "--steps", "0"), "--steps 0 is too small: give at least 1"),
         (("--env", "household", "--env-option", "size"), "--env-option size is no KEY=VALUE"),
