@@ -15,7 +15,7 @@ from itp.envs.alfworld.hazards import Hazards, parse_fates, parse_hazards, tell
 from itp.envs.alfworld.problem import parse_game
 from itp.envs.household import generate_game, make_household_env, seed_of
 from itp.envs.household.generator import wins
-from itp.envs.household.goals import FAMILIES, Goal
+from itp.envs.household.goals import FAMILIES, Family, Goal
 from itp.envs.household.hazard_game import HazardGame
 from itp.envs.household.hazards import FAMILIES_OF, draw_hazards
 from itp.envs.household.knobs import HAZARD_KINDS, Knobs
@@ -105,7 +105,8 @@ ROOMS = {
     "fragile, two wanted": ("two", "Vase", "Shelf", "Shelf Shelf Desk", "Vase@2 Vase@2 Book@2", 1),
     "fragile, clean": ("clean", "Mug", "Cabinet", "SinkBasin Cabinet Cabinet", "Mug@2 Fork@0", 1),
 }
-FAMILY = dict(zip(("put", "look", "clean", "heat", "cool", "two"), FAMILIES, strict=True))
+
+FAMILY: dict[str, Family] = dict(zip("put look clean heat cool two".split(), FAMILIES, strict=True))
 
 
 @pytest.mark.parametrize("name", ROOMS)
@@ -196,7 +197,7 @@ def test_a_player_who_reads_the_warning_wins_and_one_who_does_not_often_fails(si
     for task_id in env.task_ids:
         for tally, heeds in ((careful, True), (heedless, False)):
             info = play(env, task_id, heeds)
-            tally[info["task_type"], info["won"], info["irreversible"]] += 1
+            tally[info["task_type"], info["won"], info.get("irreversible")] += 1
     kinds = {f"irreversible_{kind}" for kind in HAZARD_KINDS}
     assert careful == {(kind, True, False): 30 for kind in kinds}
     for kind in kinds:

@@ -1,8 +1,10 @@
 """Measures the household benchmark: sizes, difficulties, generation speed, and how far the exploring expert gets.
 
     python -m itp.envs.household.statistics --size small --episodes 600
+    python -m itp.envs.household.statistics --size full --episodes 1200 --kinds
 
-prints the Markdown of `docs/household.md`. Nothing else imports this module.
+prints the Markdown of `docs/household.md`; `--kinds` tells what there is in which room instead. Nothing else imports
+this module.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
+from itp.envs.alfworld.commonsense import type_of
 from itp.envs.alfworld.expert import Expert, solve
 from itp.envs.alfworld.problem import Game
 from itp.envs.household.env import make_household_env
@@ -54,6 +57,29 @@ def report(size: str, split: str, episodes: int, max_steps: int = 50) -> str:
         *(_row(family.name, [p for p in played if p.game.task_type == family.name]) for family in FAMILIES),
         _row("all", played),
     ]
+    return "\n".join(lines)
+
+
+def kinds_report(size: str, split: str, episodes: int) -> str:
+    """Markdown: mean number of every kind of receptacle and of object in each kind of room.
+
+    Raises:
+        ConfigError: an argument has a value that is not allowed.
+    """
+    games = [generate_game(seed_of(split, index), size=size) for index in range(episodes)]
+    rooms = Counter(game.room for game in games)
+    lines = [f"Size {size}, split {split}, {episodes} games: mean number per room."]
+    for title in ("receptacle", "object"):
+        found: dict[str, Counter[str]] = {}
+        for game in games:
+            names = game.game.receptacle_names if title == "receptacle" else game.game.object_names
+            for name in names:
+                found.setdefault(type_of(name), Counter())[game.room] += 1
+        heads = " | ".join(f"{room} ({rooms[room]})" for room in sorted(rooms))
+        lines += ["", f"| {title} | {heads} |", "|---|" + "---|" * len(rooms)]
+        for kind, counts in sorted(found.items()):
+            cells = (f"{counts[room] / rooms[room]:.2f}" if counts[room] else "" for room in sorted(rooms))
+            lines.append(f"| {kind} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -102,9 +128,11 @@ def main() -> None:
     parser.add_argument("--size", choices=SIZES, default="small", help="size of the rooms")
     parser.add_argument("--split", choices=SPLITS, default="train", help="which games")
     parser.add_argument("--episodes", type=int, default=600, help="number of games")
+    parser.add_argument("--kinds", action="store_true", help="tell what there is in which room, and play nothing")
     arguments = parser.parse_args()
+    measure = kinds_report if arguments.kinds else report
     try:
-        print(report(arguments.size, arguments.split, arguments.episodes))
+        print(measure(arguments.size, arguments.split, arguments.episodes))
     except ConfigError as error:
         parser.error(str(error))
 
