@@ -11,6 +11,7 @@ from itp.envs.alfworld.data import GameSource
 from itp.envs.alfworld.official import OfficialEnv
 from itp.envs.base import TextEnv
 from itp.envs.household import generate_game, make_household_env, seed_of
+from itp.envs.household.generator import parse_task_id
 
 pytest.importorskip("textworld", reason="textworld is not installed (extra 'alfworld'): no official engine to compare")
 pytest.importorskip("alfworld", reason="alfworld is not installed (extra 'alfworld'): no official engine to compare")
@@ -44,6 +45,17 @@ def test_engines_agree_byte_for_byte(size, index):
     game = generate_game(seed_of("train", index), size=size)
     fast = make_household_env(size=size, episodes=6, max_steps=25)
     official = make_household_env(size=size, episodes=6, max_steps=25, engine="textworld")
+    assert play_both(fast, official, game.task_id, game.walkthrough, random.Random(index)) > 0
+
+
+@pytest.mark.parametrize(
+    ("index", "knobs"), [(0, {"receptacles": 14, "distractors": 3}), (3, {"receptacles": 5, "hidden": True})]
+)
+def test_engines_agree_on_games_with_knobs(index, knobs):
+    fast = make_household_env(episodes=6, max_steps=25, **knobs)
+    official = make_household_env(episodes=6, max_steps=25, engine="textworld", **knobs)
+    seed, size, parsed = parse_task_id(fast.task_ids[index])
+    game = generate_game(seed, size=size, knobs=parsed)
     assert play_both(fast, official, game.task_id, game.walkthrough, random.Random(index)) > 0
 
 

@@ -106,7 +106,7 @@ ROOMS = {
     "fragile, clean": ("clean", "Mug", "Cabinet", "SinkBasin Cabinet Cabinet", "Mug@2 Fork@0", 1),
 }
 
-FAMILY: dict[str, Family] = dict(zip("put look clean heat cool two".split(), FAMILIES, strict=True))
+FAMILY: dict[str, Family] = dict(zip(["put", "look", "clean", "heat", "cool", "two"], FAMILIES, strict=True))
 
 
 @pytest.mark.parametrize("name", ROOMS)
