@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from itp.envs.household import generate_game, make_household_env, seed_of
+from itp.envs.alfworld.data import find_games
+from itp.envs.alfworld.env import AlfworldEnv
+from itp.envs.household import generate_game, make_household_env, seed_of, write_games
 from itp.envs.household.generator import parse_task_id, task_id_of, wins
 from itp.envs.household.knobs import HAZARDS, MOST_HAZARDS, RECEPTACLES, Knobs, check_knobs, parse_suffix
 from itp.envs.registry import make_env
@@ -115,6 +117,17 @@ def test_signatures_tell_splits_apart_with_knobs_too():
         made = [generate_game(seed_of(split, i), knobs=Knobs(hazards="mixed")) for i in range(24)]
         assert {int(game.signature[:8], 16) % 4 for game in made} <= buckets
         assert len({game.signature for game in made}) == 24
+
+
+def test_games_with_knobs_are_written_and_played_as_alfworld_files(tmp_path):
+    paths = write_games(tmp_path, "valid", 3, knobs=Knobs(receptacles=14, distractors=3))
+    assert len({path.parent for path in paths}) == 3
+    env = AlfworldEnv(find_games(tmp_path, "valid_seen"))
+    for task_id in env.task_ids:
+        observation, _ = env.reset(options={"task_id": task_id})
+        assert observation.count(" a ") == 15  # "a room" and fourteen receptacles
+    with pytest.raises(ConfigError, match="files cannot tell of hazards"):
+        write_games(tmp_path, "valid", 1, knobs=Knobs(hazards="lock"))
 
 
 # ---- the environment -----------------------------------------------------------------------------------------------

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from itp.envs.household.generator import HouseholdGame, check_split, generate_game, seed_of
+from itp.envs.household.knobs import Knobs
+from itp.envs.household.layout import NO_KNOBS
 from itp.errors import ConfigError
 
 OFFICIAL_SPLIT = {"train": "train", "valid": "valid_seen", "test": "valid_unseen"}
 """Folder of each of our splits: ALFWorld's loaders know only these names."""
 
 
-def write_games(folder: str | Path, split: str, n: int, size: str = "small") -> list[Path]:
+def write_games(folder: str | Path, split: str, n: int, size: str = "small", knobs: Knobs = NO_KNOBS) -> list[Path]:
     """Write the first games of a split as `json_2.1.1/SPLIT/TASK/TRIAL/{game.tw-pddl,traj_data.json}`.
 
     Args:
@@ -24,6 +26,7 @@ def write_games(folder: str | Path, split: str, n: int, size: str = "small") -> 
         split: "train", "valid" (written as valid_seen) or "test" (written as valid_unseen).
         n: number of games.
         size: "small" or "full".
+        knobs: hardness, without hazards: ALFWorld's files cannot tell of them.
 
     Returns:
         Paths of the `game.tw-pddl` files, in the split's order.
@@ -33,8 +36,10 @@ def write_games(folder: str | Path, split: str, n: int, size: str = "small") -> 
     """
     if n < 1:
         raise ConfigError(f"n={n} games is not allowed: choose at least 1")
+    if knobs.hazards != "none":
+        raise ConfigError(f"hazards={knobs.hazards}: ALFWorld's files cannot tell of hazards; leave them away")
     root = Path(folder) / "json_2.1.1" / OFFICIAL_SPLIT[check_split(split)]
-    games = (generate_game(seed_of(split, index), size=size) for index in range(n))
+    games = (generate_game(seed_of(split, index), size=size, knobs=knobs) for index in range(n))
     try:
         return [_write_game(root, game) for game in games]
     except OSError as error:
