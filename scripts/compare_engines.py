@@ -62,7 +62,8 @@ def hasten_official() -> None:
     def copy_context(context: Record) -> Record:
         return {**context, "variables": dict(context["variables"]), "mapping": dict(context["mapping"])}
 
-    gather = PddlEnv._gather_infos
+    official: Any = PddlEnv
+    gather = official._gather_infos
 
     def gather_when_changed(env: Any) -> None:
         refused = env._last_action is None and env.prev_state is not None
@@ -71,7 +72,7 @@ def hasten_official() -> None:
         else:
             gather(env)
 
-    PddlEnv._gather_infos = gather_when_changed
+    official._gather_infos = gather_when_changed
     parse = cache(textgen._parse_and_convert)
     # The grammar writes a context into the symbols it is given: every caller gets its own.
     textgen._parse_and_convert = lambda text, **options: copy_symbol(parse(text, **options))
