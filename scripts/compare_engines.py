@@ -66,9 +66,9 @@ def hasten_official() -> None:
     gather = official._gather_infos
 
     def gather_when_changed(env: Any) -> None:
-        refused = env._last_action is None and env.prev_state is not None
-        if refused:
-            env.state.update({key: env.prev_state[key] for key in env.prev_state if key not in env.state})
+        before = env.prev_state
+        if env._last_action is None and before is not None:  # refused
+            env.state.update({key: before[key] for key in before if key not in env.state})
         else:
             gather(env)
 

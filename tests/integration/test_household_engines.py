@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def test_engines_agree_byte_for_byte(size, index):
 @pytest.mark.parametrize(
     ("index", "knobs"), [(0, {"receptacles": 14, "distractors": 3}), (3, {"receptacles": 5, "hidden": True})]
 )
-def test_engines_agree_on_games_with_knobs(index, knobs):
+def test_engines_agree_on_games_with_knobs(index: int, knobs: dict[str, Any]):
     fast = make_household_env(episodes=6, max_steps=25, **knobs)
     official = make_household_env(episodes=6, max_steps=25, engine="textworld", **knobs)
     seed, size, parsed = parse_task_id(fast.task_ids[index])
