@@ -12,6 +12,7 @@ played by the exploring expert, who sees only what a player sees. It says before
 from __future__ import annotations
 
 import argparse
+import random
 import sys
 import time
 from collections import Counter
@@ -58,7 +59,7 @@ def count_split(split: str, size: str, knobs: Knobs, distinct: int) -> Census:
 def play_sample(split: str, size: str, knobs: Knobs, games: int, sample: int) -> tuple[int, int, float]:
     """Games that the expert played, games it won within 50 steps, and mean steps of those."""
     env = make_household_env(split, size=size, hazards=knobs.hazards, episodes=games)
-    chosen = env.task_ids[:: max(1, games // sample)][:sample]
+    chosen = random.Random(0).sample(env.task_ids, min(sample, games))
     expert = Expert()
     steps = [n for won, n in (solve(env, task_id, expert) for task_id in chosen) if won]
     return len(chosen), len(steps), sum(steps) / max(1, len(steps))
