@@ -105,3 +105,20 @@ class TextEnv(gymnasium.Env[str, str]):
             EnvError: this environment cannot be copied.
         """
         raise EnvError(f"{type(self).__name__} cannot be cloned; replay the actions in a fresh environment instead")
+
+
+def check_step(running: bool | None, action: object) -> None:
+    """What every `step` begins with.
+
+    Args:
+        running: whether an episode is under way; None before the first reset.
+        action: what `step` was given.
+
+    Raises:
+        EnvError: there is no running episode, or the action is not a string.
+    """
+    if not running:
+        state = "has not begun" if running is None else "is over"
+        raise EnvError(f"step was called but the episode {state}; call reset first")
+    if not isinstance(action, str):
+        raise EnvError(f"an action must be a string, found {type(action).__name__} {action!r}")

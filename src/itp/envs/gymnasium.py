@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import gymnasium
 
-from itp.envs.base import InfoDict, TextEnv
+from itp.envs.base import InfoDict, TextEnv, check_step
 from itp.envs.factories import search_working_folder
 from itp.envs.gymnasium_words import describe, name_actions
 from itp.errors import ConfigError, EnvError
@@ -150,11 +150,7 @@ class GymnasiumTextEnv(TextEnv):
         Raises:
             EnvError: before reset, after the end, or with an action that is not a string.
         """
-        if not self._running:
-            state = "has not begun" if self._running is None else "is over"
-            raise EnvError(f"step was called but the episode {state}; call reset first")
-        if not isinstance(action, str):
-            raise EnvError(f"an action must be a string, found {type(action).__name__} {action!r}")
+        check_step(self._running, action)
         reward, terminated, truncated = 0.0, False, False
         text = "Nothing happens."
         if self._commands is None or action in self._commands:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from itp.envs.base import InfoDict, TextEnv
+from itp.envs.base import InfoDict, TextEnv, check_step
 from itp.envs.textworld_games import EVERYTHING, copy_game, find_games, import_textworld, open_game
 from itp.errors import ConfigError, EnvError
 
@@ -113,11 +113,7 @@ class TextWorldEnv(TextEnv):
         Raises:
             EnvError: before reset, after the end, or with an action that is not a string.
         """
-        if not self._running:
-            state = "has not begun" if self._running is None else "is over"
-            raise EnvError(f"step was called but the episode {state}; call reset first")
-        if not isinstance(action, str):
-            raise EnvError(f"an action must be a string, found {type(action).__name__} {action!r}")
+        check_step(self._running, action)
         command = _sendable(action)
         self._steps += 1
         reward, done = 0.0, False

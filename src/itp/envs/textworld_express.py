@@ -9,7 +9,7 @@ import copy
 from collections.abc import Sequence
 from typing import Any, Self
 
-from itp.envs.base import InfoDict, TextEnv
+from itp.envs.base import InfoDict, TextEnv, check_step
 from itp.envs.textworld_express_server import NOT_SHARED, Session
 from itp.errors import ConfigError, EnvError
 
@@ -121,11 +121,7 @@ class TextWorldExpressEnv(TextEnv):
         Raises:
             EnvError: before reset, after the end, with an action that is not a string, or when the simulator died.
         """
-        if not self._running:
-            state = "has not begun" if self._running is None else "is over"
-            raise EnvError(f"step was called but the episode {state}; call reset first")
-        if not isinstance(action, str):
-            raise EnvError(f"an action must be a string, found {type(action).__name__} {action!r}")
+        check_step(self._running, action)
         before = float(self._answer["score"])
         text = self._act(action)
         self._commands.append(action)

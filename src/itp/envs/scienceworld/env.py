@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from itp.envs.base import InfoDict, TextEnv
+from itp.envs.base import InfoDict, TextEnv, check_step
 from itp.envs.scienceworld.simulator import POOL, SIMPLIFICATIONS, TIMEOUT, Answer, Simulator, official_env
 from itp.envs.scienceworld.splits import max_steps as field_max_steps
 from itp.envs.scienceworld.splits import task_ids
@@ -151,12 +151,9 @@ class ScienceWorldTextEnv(TextEnv):
             EnvError: before reset, after the end, with an action that is not a string, or when the simulator died or
                 hung.
         """
-        if not self._running or self._simulator is None:
-            state = "has not begun" if self._running is None else "is over"
-            raise EnvError(f"step was called but the episode {state}; call reset first")
-        if not isinstance(action, str):
-            raise EnvError(f"an action must be a string, found {type(action).__name__} {action!r}")
-        answer = self._act(self._simulator, action)
+        check_step(self._running, action)
+        simulator = self._playing()
+        answer = self._act(simulator, action)
         reward, self._score = (answer.score - self._score) / 100, answer.score
         self._actions.append(action)
         self._plan = self._plan[1:] if self._plan[:1] == [action] else []
@@ -164,7 +161,7 @@ class ScienceWorldTextEnv(TextEnv):
         limit = self.max_steps or field_max_steps(self._task_id.partition("/")[0])
         truncated = not terminated and len(self._actions) >= limit
         self._running = not (terminated or truncated)
-        return answer.text, reward, terminated, truncated, self._info(self._simulator)
+        return answer.text, reward, terminated, truncated, self._info(simulator)
 
     def _act(self, simulator: Simulator, action: str) -> Answer:
         if self._official:
@@ -177,9 +174,12 @@ class ScienceWorldTextEnv(TextEnv):
         Raises:
             EnvError: before reset, or when the simulator died or hung.
         """
+        return self._playing().valid_actions()
+
+    def _playing(self) -> Simulator:
         if self._simulator is None:
             raise EnvError("there is no episode yet; call reset first")
-        return self._simulator.valid_actions()
+        return self._simulator
 
     def clone(self) -> Self:
         """A copy on another JVM, brought into the same state by the same actions."""
