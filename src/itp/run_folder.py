@@ -2,7 +2,8 @@
 
 Every command that writes results opens its `--out` here first. The folder then holds `config.yaml` (the command, its
 config, versions and git hash), a lock while a process writes, and whatever the command adds (`traces.jsonl`,
-`results.json`, checkpoints).
+`results.json`, checkpoints). Where a launcher runs the command in several processes, the main one alone locks and
+writes; see `itp.training.distributed`.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _ABSENT = object()
 
 
 class RunFolder:
-    """An open run folder; holds its lock until `close` (or the end of a `with` block).
+    """An open run folder; holds its lock until `close` (or the end of a `with` block), on the main process.
 
     Attributes:
         path: the folder.
@@ -42,7 +43,7 @@ class RunFolder:
         versions: versions of this package and of the libraries it reports.
     """
 
-    def __init__(self, path: Path, *, resumed: bool, versions: dict[str, str | None], lock: int) -> None:
+    def __init__(self, path: Path, *, resumed: bool, versions: dict[str, str | None], lock: int | None) -> None:
         self.path = path
         self.resumed = resumed
         self.versions = versions
@@ -52,8 +53,8 @@ class RunFolder:
         return self.path / name
 
     def write_json(self, name: str, content: Any) -> Path:
-        """Write a JSON file of the folder in one piece; see `write_json`."""
-        return write_json(self.path / name, content)
+        """Write a JSON file of the folder in one piece, on the main process only; see `write_json`."""
+        return write_json(self.path / name, content) if is_main() else self.path / name
 
     def close(self) -> None:
         """Release the lock. Calling it twice is harmless."""
@@ -68,6 +69,11 @@ class RunFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def is_main() -> bool:
+    """Whether this process writes: the only one, or the first of those that a launcher started (RANK)."""
+    return os.environ.get("RANK", "0") == "0" or os.environ.get("WORLD_SIZE", "1") == "1"
 
 
 def open_run(
@@ -86,6 +92,8 @@ def open_run(
             another process writes to it.
     """
     path = Path(out)
+    if not is_main():  # the main process judges the folder; when it refuses, the launcher ends us all
+        return RunFolder(path, resumed=False, versions=installed_versions(), lock=None)
     settings = {key: value for key, value in plain(config).items() if key not in ignore}
     try:
         path.mkdir(parents=True, exist_ok=True)

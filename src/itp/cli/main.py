@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from itp import __version__
 from itp.cli.flags import closest, parse_config
 from itp.errors import ConfigError, ItpError
+from itp.run_folder import is_main
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -155,7 +156,8 @@ def help_text(commands: Sequence[Command] = COMMANDS) -> str:
 
 
 def _fail(message: str) -> int:
-    print(f"itp: error: {' '.join(message.split())}", file=sys.stderr)
+    if is_main():  # of the processes of a launcher, each of which comes here, one speaks
+        print(f"itp: error: {' '.join(message.split())}", file=sys.stderr)
     return EXIT_USER_ERROR
 
 

@@ -8,6 +8,8 @@ import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from itp.training.distributed import is_main
+
 if TYPE_CHECKING:
     from transformers import TrainerCallback
 
@@ -29,7 +31,7 @@ def quiet_libraries() -> None:
 
 
 class Ticker:
-    """Prints a progress line at most every few seconds, with elapsed and remaining time."""
+    """Prints a progress line at most every few seconds, with elapsed and remaining time, on the main process."""
 
     def __init__(self, title: str, *, every: float = 5.0) -> None:
         self.title = title
@@ -40,6 +42,8 @@ class Ticker:
     def tick(self, done: int, total: int, note: str = "", *, base: int = 0) -> None:
         """Report `done` of `total`; `base` is where a resumed run began."""
         now = time.monotonic()
+        if not is_main():
+            return
         if done < total and now - self.shown < self.every:
             return
         self.shown = now

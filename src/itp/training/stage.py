@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from itp.errors import ConfigError, DataError
+from itp.training.distributed import say
 from itp.training.sft import Optimisation
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def train_stage(
     rows, eval_rows = unique(make_rows(train, to_ids, prompts)), unique(make_rows(held_out, to_ids, prompts))
     tokens = sum(len(row.input_ids) for row in rows)
     labels = sum(label >= 0 for row in rows for label in row.labels)
-    print(f"{title}: {len(rows)} rows, {tokens:,} tokens, {labels:,} with loss; {model.num_parameters():,} parameters")
+    say(f"{title}: {len(rows)} rows, {tokens:,} tokens, {labels:,} with loss; {model.num_parameters():,} parameters")
     metrics = fit(model, tokenizer, rows, eval_rows, out=config.out, settings=config.optim, title=title)
     metrics |= {"rows": len(rows), "tokens": tokens, "parameters": model.num_parameters()}
     card = "\n".join(f"- {key}: {value:.6g}" for key, value in metrics.items())
@@ -132,6 +133,8 @@ def finish(folder: RunFolder, metrics: dict[str, float] | None = None) -> bool:
         folder.write_json(RESULT_FILE, {"metrics": metrics, "versions": folder.versions})
     elif not file.is_file():
         return False
-    shown = "  ".join(f"{key} {value:.4g}" for key, value in json.loads(file.read_text())["metrics"].items())
-    print(f"{folder.path}: done. {shown}", flush=True)
+    else:
+        metrics = json.loads(file.read_text())["metrics"]
+    shown = "  ".join(f"{key} {value:.4g}" for key, value in (metrics or {}).items())
+    say(f"{folder.path}: done. {shown}")
     return True

@@ -1,0 +1,71 @@
+"""One command run by several processes, as `accelerate launch` and `torchrun` do: who is who, and who speaks.
+
+    accelerate launch --config_file configs/accelerate/ddp.yaml -m itp.cli train world-model --data ... --out ...
+
+The launcher sets RANK, LOCAL_RANK and WORLD_SIZE for every process; without them there is one process, the main one.
+Only the main process locks the run folder, writes files and prints; the others compute. Importing this needs no torch.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from itp.errors import ConfigError
+from itp.run_folder import is_main
+
+__all__ = ["from_main", "is_main", "local_rank", "per_process", "rank", "say", "wait_for_all", "world_size"]
+
+
+def rank() -> int:
+    """Number of this process among all of them, over all machines; 0 is the main one."""
+    return 0 if is_main() else int(os.environ["RANK"])
+
+
+def local_rank() -> int:
+    """Number of this process on its machine: the index of its GPU."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def world_size() -> int:
+    """How many processes run this command together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def say(*words: object) -> None:
+    """`print`, on the main process only, and at once."""
+    if is_main():
+        print(*words, flush=True)
+
+
+def per_process(total: int, flag: str) -> int:
+    """The share of one process of a global count, such as a batch size. Raises ConfigError when it does not divide.
+
+    Args:
+        total: count over all processes.
+        flag: the flag that gave it, for the message.
+    """
+    if total % world_size():
+        raise ConfigError(
+            f"{flag} {total} is no multiple of the {world_size()} processes: it is the global size, change one of both"
+        )
+    return total // world_size()
+
+
+def wait_for_all() -> None:
+    """Return when every process has come here. Does nothing where no process group is open."""
+    import torch.distributed as dist
+
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()
+
+
+def from_main(value: Any) -> Any:
+    """The main process's value on every process (pickled by torch; small values only)."""
+    import torch.distributed as dist
+
+    if not (dist.is_available() and dist.is_initialized()):
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
