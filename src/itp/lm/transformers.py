@@ -14,7 +14,9 @@ import torch
 
 from itp.errors import CheckpointError, ConfigError
 from itp.lm.base import Completion, Sampling, Scores
-from itp.lm.decoding import Decoded, decode, supports
+from itp.lm.decoding import Decoded, Engine
+from itp.lm.forward import supports
+from itp.lm.generic import GenericEngine
 from itp.lm.tokens import END, SPECIAL_TOKENS
 from itp.lm.trie import TokenTrie
 
@@ -48,6 +50,7 @@ class TransformersLM:
             )
         self.end_id: int = end
         self.pad_id: int = tokenizer.pad_token_id if isinstance(tokenizer.pad_token_id, int) else end
+        self._lean, self._generic = Engine(model), GenericEngine(model, self.pad_id)
         self._continuation_ids: dict[str, tuple[int, ...]] = {}
 
     @classmethod
@@ -79,64 +82,36 @@ class TransformersLM:
             self._continuation_ids[text] = ids
         return ids
 
-    @torch.inference_mode()
+    @property
+    def engine(self) -> Engine | GenericEngine:
+        """What computes: our own forward pass where it knows the architecture, else `transformers`."""
+        return self._lean if supports(self.model) else self._generic
+
     def generate(self, prompts: Sequence[str], sampling: Sampling) -> list[Completion]:
         """See `LanguageModel.generate`. Prompts are batched by length; results keep the given order.
 
         Llama and Qwen weights run in `itp.lm.decoding`, others in `transformers.generate`: the same tokens, but for
-        rounding where two are equally likely.
+        rounding where two are equally likely. Greedy decoding computes equal prompts once.
         """
         if sampling.temperature < 0:
             raise ConfigError(f"temperature is {sampling.temperature}: allowed is 0 (greedy) or more")
+        if sampling.temperature == 0:
+            distinct = list(dict.fromkeys(prompts))
+            found = dict(zip(distinct, self._generate(distinct, sampling), strict=True))
+            return [found[prompt] for prompt in prompts]
+        return self._generate(prompts, sampling)
+
+    def _generate(self, prompts: Sequence[str], sampling: Sampling) -> list[Completion]:
         encoded = [self.encode(prompt) for prompt in prompts]
-        results: list[Completion | None] = [None] * len(prompts)
+        results: dict[int, Completion] = {}
         for number, rows in enumerate(self._batches([len(ids) + sampling.max_new_tokens for ids in encoded])):
             if sampling.temperature > 0 and sampling.seed is not None:
                 torch.manual_seed(sampling.seed + number)
-            for row, completion in zip(rows, self._generate_batch([encoded[r] for r in rows], sampling), strict=True):
-                results[row] = completion
-        return [result for result in results if result is not None]
-
-    def _generate_batch(self, prompts: list[list[int]], sampling: Sampling) -> list[Completion]:
-        run = self._decode if supports(self.model) and all(prompts) else self._generate
-        return [
-            self._completion(decoded, len(ids)) for decoded, ids in zip(run(prompts, sampling), prompts, strict=True)
-        ]
-
-    def _decode(self, prompts: list[list[int]], sampling: Sampling) -> list[Decoded]:
-        return decode(self.model, prompts, sampling, end_id=self.end_id)
-
-    def _generate(self, prompts: list[list[int]], sampling: Sampling) -> list[Decoded]:
-        """The same by `transformers.generate`, for every architecture."""
-        width = max(len(ids) for ids in prompts)
-        ids_BT = torch.full((len(prompts), width), self.pad_id, dtype=torch.long)
-        mask_BT = torch.zeros_like(ids_BT)
-        for row, ids in enumerate(prompts):
-            ids_BT[row, width - len(ids) :] = torch.tensor(ids)
-            mask_BT[row, width - len(ids) :] = 1
-        options: dict[str, Any] = {"do_sample": False}
-        if sampling.temperature > 0:
-            options = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
-        output = self.model.generate(  # pyright: ignore[reportCallIssue]
-            input_ids=ids_BT.to(self.device),
-            attention_mask=mask_BT.to(self.device),
-            max_new_tokens=sampling.max_new_tokens,
-            eos_token_id=self.end_id,
-            pad_token_id=self.pad_id,
-            return_dict_in_generate=True,
-            output_logits=True,
-            **options,
-        )
-        logits_BNV = torch.stack(output.logits, dim=1).float()
-        if sampling.temperature > 0:
-            logits_BNV = logits_BNV / sampling.temperature
-        new_BN = output.sequences[:, width:]
-        logprob_BN = logits_BNV.log_softmax(-1).gather(-1, new_BN[..., None]).squeeze(-1)
-        lengths = [ids.index(self.end_id) + 1 if self.end_id in ids else len(ids) for ids in new_BN.tolist()]
-        return [
-            Decoded(new_BN[row, :length].tolist(), float(logprob_BN[row, :length].sum()))
-            for row, length in enumerate(lengths)
-        ]
+            batch = [encoded[row] for row in rows]
+            engine = self.engine if all(batch) else self._generic
+            for row, decoded in zip(rows, engine.decode(batch, sampling, end_id=self.end_id), strict=True):
+                results[row] = self._completion(decoded, len(encoded[row]))
+        return [results[row] for row in range(len(prompts))]
 
     def _completion(self, decoded: Decoded, prompt_tokens: int) -> Completion:
         finished = decoded.ids[-1:] == [self.end_id]
@@ -144,50 +119,36 @@ class TransformersLM:
         assert isinstance(text, str)
         return Completion(text.strip(), decoded.logprob, prompt_tokens, len(decoded.ids), finished)
 
-    @torch.inference_mode()
     def score(self, prompts: Sequence[str], continuations: Sequence[Sequence[str]]) -> list[Scores]:
-        """See `LanguageModel.score`. Differentiable scores for training: `score_tokens`."""
+        """See `LanguageModel.score`. Differentiable scores for training: `forward`."""
         encoded = [self.encode(prompt) for prompt in prompts]
-        tries = [TokenTrie.build([self.encode_continuation(text) for text in texts]) for texts in continuations]
-        results: list[Scores | None] = [None] * len(prompts)
+        tries = [self.trie(texts) for texts in continuations]
+        results: dict[int, Scores] = {}
         lengths = [len(ids) + len(trie.tokens) for ids, trie in zip(encoded, tries, strict=True)]
         for rows in self._batches(lengths):
-            scored = self.score_tokens([encoded[r] for r in rows], [tries[r] for r in rows])
+            scored = self.engine.score([encoded[r] for r in rows], [tries[r] for r in rows])
             for row, logprobs in zip(rows, scored, strict=True):
                 results[row] = Scores(tuple(logprobs.tolist()), len(encoded[row]), len(tries[row].tokens))
-        return [result for result in results if result is not None]
+        return [results[row] for row in range(len(prompts))]
 
-    def score_tokens(self, prompts: Sequence[Sequence[int]], tries: Sequence[TokenTrie]) -> list[torch.Tensor]:
-        """Log-probabilities of every continuation, one forward pass, one tensor [continuations] per prompt."""
-        ids_BT, positions_BT, mask_B1TT = self.tree_batch(prompts, tries)
-        logits_BTV = self.model(
-            input_ids=ids_BT, position_ids=positions_BT, attention_mask=mask_B1TT, use_cache=False
-        ).logits
-        return [
-            path_logprobs(logits_BTV[row], len(prompt), trie)
-            for row, (prompt, trie) in enumerate(zip(prompts, tries, strict=True))
-        ]
+    def hidden(self, prompts: Sequence[str]) -> tuple[torch.Tensor, list[int]]:
+        """Last-layer hidden states [B, D] at the last token of each prompt, and the prompts' lengths in tokens."""
+        encoded = [self.encode(prompt) for prompt in prompts]
+        lengths = [len(ids) for ids in encoded]
+        parts = {rows[0]: (rows, self.engine.hidden([encoded[r] for r in rows])) for rows in self._batches(lengths)}
+        order = torch.tensor([row for rows, _ in parts.values() for row in rows])
+        hidden_BD = torch.cat([hidden for _, hidden in parts.values()])
+        return hidden_BD[order.argsort().to(hidden_BD.device)], lengths
 
-    def tree_batch(
-        self, prompts: Sequence[Sequence[int]], tries: Sequence[TokenTrie]
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Token ids [B, T], positions [B, T] and attention mask [B, 1, T, T] of prompts with their trees."""
-        width = max(len(p) + len(t.tokens) for p, t in zip(prompts, tries, strict=True))
-        ids_BT = torch.full((len(prompts), width), self.pad_id, dtype=torch.long)
-        positions_BT = torch.zeros_like(ids_BT)
-        allowed_BTT = torch.eye(width, dtype=torch.bool).repeat(len(prompts), 1, 1)
-        for row, (prompt, trie) in enumerate(zip(prompts, tries, strict=True)):
-            start, stop = len(prompt), len(prompt) + len(trie.tokens)
-            ids_BT[row, :stop] = torch.tensor([*prompt, *trie.tokens])
-            positions_BT[row, :stop] = torch.tensor([*range(start), *(start + depth for depth in trie.depths)])
-            allowed_BTT[row, :start, :start] = torch.ones(start, start, dtype=torch.bool).tril()
-            allowed_BTT[row, start:stop, :start] = True
-            for node, parent in enumerate(trie.parents):
-                if parent >= 0:
-                    allowed_BTT[row, start + node, start:stop] |= allowed_BTT[row, start + parent, start:stop]
-        dtype = self.model.dtype
-        mask_B1TT = torch.zeros(allowed_BTT.shape, dtype=dtype).masked_fill(~allowed_BTT, torch.finfo(dtype).min)
-        return ids_BT.to(self.device), positions_BT.to(self.device), mask_B1TT[:, None].to(self.device)
+    def forward(
+        self, prompts: Sequence[Sequence[int]], tries: Sequence[TokenTrie], positions: Sequence[int]
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """One differentiable pass: hidden states [B, D] at one position of each prompt, and the scores of its tree."""
+        return self.engine.forward(prompts, tries, positions)
+
+    def trie(self, texts: Sequence[str]) -> TokenTrie:
+        """Continuations, each closed by the end token, merged into a tree."""
+        return TokenTrie.build([self.encode_continuation(text) for text in texts])
 
     def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         """Row numbers grouped by similar length, each group within `max_batch_tokens`."""
@@ -199,17 +160,6 @@ class TransformersLM:
             group.append(row)
         if group:
             yield group
-
-
-def path_logprobs(logits_TV: torch.Tensor, prompt_length: int, trie: TokenTrie) -> torch.Tensor:
-    """Sum node log-probabilities along each continuation's path. A node is predicted at its parent's position."""
-    if not trie.paths:
-        return logits_TV.new_zeros(0)
-    parents = [prompt_length - 1 if p < 0 else prompt_length + p for p in trie.parents]
-    predicted_at, tokens = torch.tensor(parents, dtype=torch.long), torch.tensor(trie.tokens, dtype=torch.long)
-    logits_NV = logits_TV[predicted_at.to(logits_TV.device)].float()
-    node_logprobs_N = logits_NV.log_softmax(-1).gather(-1, tokens.to(logits_TV.device)[:, None]).squeeze(-1)
-    return torch.stack([node_logprobs_N[path].sum() for path in trie.paths])
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 @dataclass(slots=True)
 class TokenTrie:
@@ -44,3 +47,11 @@ class TokenTrie:
                 path.append(node)
             trie.paths.append(path)
         return trie
+
+    def ancestors(self) -> NDArray[np.bool_]:
+        """[nodes, nodes]: row i is True at node i and at every node on the way to it."""
+        seen = np.eye(len(self.tokens), dtype=np.bool_)
+        for node, parent in enumerate(self.parents):
+            if parent >= 0:
+                seen[node] |= seen[parent]
+        return seen

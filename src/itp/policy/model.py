@@ -10,8 +10,7 @@ import torch
 
 from itp.errors import CheckpointError
 from itp.lm.base import Completion, Sampling, Scores
-from itp.lm.transformers import TransformersLM, add_special_tokens, path_logprobs
-from itp.lm.trie import TokenTrie
+from itp.lm.transformers import TransformersLM, add_special_tokens
 from itp.policy.checkpoint import ItpConfig, read_itp_config, save_checkpoint
 from itp.policy.heads import PolicyHeads, load_heads
 from itp.state_text.prompts import PromptBuilder
@@ -85,11 +84,9 @@ class Policy:
     def control(self, states: Sequence[State]) -> Control:
         """Read both heads at `<CTRL>`."""
         heads = self._require_heads()
-        prompts = [self.lm.encode(self.prompts.control(state)) for state in states]
-        empty = [TokenTrie() for _ in prompts]
-        hidden_BD, _ = self._hidden(prompts, empty, [len(ids) - 1 for ids in prompts])
+        hidden_BD, tokens = self.lm.hidden([self.prompts.control(state) for state in states])
         logits_BK, values_B = heads(hidden_BD)
-        return Control(logits_BK, values_B, [len(ids) for ids in prompts])
+        return Control(logits_BK, values_B, tokens)
 
     def propose(self, states: Sequence[State], sampling: Sampling) -> list[Completion]:
         """Generate one action text per state without foresight: the policy inside the imagination."""
@@ -125,27 +122,9 @@ class Policy:
             for state, foresight in zip(states, foresights, strict=True)
         ]
         control = [len(self.lm.encode(self.prompts.control(state))) - 1 for state in states]
-        tries = [TokenTrie.build([self.lm.encode_continuation(text) for text in texts]) for texts in candidates]
-        hidden_BD, logits_BTV = self._hidden(prompts, tries, control)
-        logprobs = [path_logprobs(logits_BTV[row], len(prompts[row]), tries[row]) for row in range(len(prompts))]
+        hidden_BD, logprobs = self.lm.forward(prompts, [self.lm.trie(texts) for texts in candidates], control)
         horizon_logits_BK, values_B = heads(hidden_BD)
         return PolicyOutput(logprobs, horizon_logits_BK, values_B)
-
-    def _hidden(
-        self, prompts: Sequence[Sequence[int]], tries: Sequence[TokenTrie], positions: Sequence[int]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Last-layer hidden state at one position of each row [B, D], and all logits [B, T, V]."""
-        ids_BT, positions_BT, mask_B1TT = self.lm.tree_batch(prompts, tries)
-        output = self.lm.model(
-            input_ids=ids_BT,
-            position_ids=positions_BT,
-            attention_mask=mask_B1TT,
-            use_cache=False,
-            output_hidden_states=True,
-        )
-        hidden_BTD = output.hidden_states[-1]
-        rows = torch.arange(len(prompts), device=hidden_BTD.device)
-        return hidden_BTD[rows, torch.tensor(positions, device=hidden_BTD.device)], output.logits
 
     def _require_heads(self) -> PolicyHeads:
         if self.heads is None:

@@ -18,7 +18,8 @@ from transformers import (
 )
 
 from itp.lm.base import Sampling
-from itp.lm.decoding import _nucleus, decode, supports
+from itp.lm.decoding import Decoded, Engine, _nucleus
+from itp.lm.forward import supports
 
 VOCABULARY, END = 50, 1
 SHAPE: dict[str, Any] = {
@@ -45,6 +46,10 @@ PROMPTS = [[5, 6, 7], list(range(2, 30)), [9], [3, 4] * 6, [11, 12, 13, 14]]
 def model_of(name: str, seed: int = 0) -> Any:
     torch.manual_seed(seed)
     return MODELS[name]().eval()
+
+
+def decode(model: Any, prompts: list[list[int]], sampling: Sampling, *, end_id: int) -> list[Decoded]:
+    return Engine(model).decode(prompts, sampling, end_id=end_id)
 
 
 def by_transformers(model: Any, ids: list[int], new_tokens: int) -> list[int]:

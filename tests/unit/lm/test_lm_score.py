@@ -69,7 +69,7 @@ def test_any_tree_of_tokens_scores_as_its_branches_alone(prompt: list[int], bran
     language_model = lm()
     trie = TokenTrie.build(branches)
     with torch.no_grad():
-        together = language_model.score_tokens([prompt, [9]], [trie, TokenTrie.build([[10, 11]])])[0]
+        together = language_model.forward([prompt, [9]], [trie, TokenTrie.build([[10, 11]])], [0, 0])[1][0]
         for branch, logprob in zip(branches, together, strict=True):
             logits = language_model.model(torch.tensor([prompt + branch])).logits[0].log_softmax(-1)
             alone = sum(float(logits[len(prompt) + i - 1, token]) for i, token in enumerate(branch))
@@ -79,7 +79,7 @@ def test_any_tree_of_tokens_scores_as_its_branches_alone(prompt: list[int], bran
 
 def test_scores_are_differentiable_for_training() -> None:
     policy = make_policy(k_max=2, fresh=True)
-    logprobs = policy.lm.score_tokens([[9, 10]], [TokenTrie.build([[11, 12], [11, 13]])])[0]
+    logprobs = policy.lm.forward([[9, 10]], [TokenTrie.build([[11, 12], [11, 13]])], [1])[1][0]
     logprobs[0].backward()
     gradients = [p.grad for p in policy.lm.model.parameters()]
     assert all(gradient is not None and bool(gradient.any()) for gradient in gradients)

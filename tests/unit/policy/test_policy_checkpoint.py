@@ -167,6 +167,8 @@ def test_generated_actions_read_the_foresight_and_imagined_ones_do_not() -> None
     policy, states = make_policy(), some_states(3)
     sampling = Sampling(max_new_tokens=6)
     plain = policy.propose(states, sampling)
-    assert plain == policy.generate_actions(states, [imagined()] * 3, sampling)
+    again = policy.generate_actions(states, [imagined()] * 3, sampling)
+    assert [c.text for c in plain] == [c.text for c in again]
+    assert [c.prompt_tokens for c in plain] == [c.prompt_tokens for c in again]
     ahead = policy.generate_actions(states, [FORESIGHT] * 3, sampling)
     assert [c.prompt_tokens for c in ahead] > [c.prompt_tokens for c in plain]

@@ -1,0 +1,110 @@
+"""The calls of `itp.lm.decoding.Engine` by `transformers` alone, for every architecture that it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from itp.lm.base import Sampling
+from itp.lm.decoding import Decoded
+from itp.lm.tree import last_tokens, tree_logprobs_of
+from itp.lm.trie import TokenTrie
+
+
+class GenericEngine:
+    """Inference and training passes through a model's own `forward` and `generate`.
+
+    Args:
+        model: any causal LM of `transformers`.
+        pad_id: fills rows; any token will do.
+    """
+
+    def __init__(self, model: Any, pad_id: int) -> None:
+        self.model = model
+        self.pad_id = pad_id
+
+    @torch.inference_mode()
+    def decode(self, prompts: Sequence[Sequence[int]], sampling: Sampling, *, end_id: int) -> list[Decoded]:
+        """See `itp.lm.decoding.Engine.decode`."""
+        width = max(len(ids) for ids in prompts)
+        ids_BT = torch.full((len(prompts), width), self.pad_id, dtype=torch.long)
+        mask_BT = torch.zeros_like(ids_BT)
+        for row, ids in enumerate(prompts):
+            ids_BT[row, width - len(ids) :] = torch.tensor(ids)
+            mask_BT[row, width - len(ids) :] = 1
+        options: dict[str, Any] = {"do_sample": False}
+        if sampling.temperature > 0:
+            options = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+        output = self.model.generate(
+            input_ids=ids_BT.to(self.model.device),
+            attention_mask=mask_BT.to(self.model.device),
+            max_new_tokens=sampling.max_new_tokens,
+            eos_token_id=end_id,
+            pad_token_id=self.pad_id,
+            return_dict_in_generate=True,
+            output_logits=True,
+            **options,
+        )
+        logits_BNV = torch.stack(output.logits, dim=1).float() / (sampling.temperature or 1.0)
+        new_BN = output.sequences[:, width:]
+        logprob_BN = logits_BNV.log_softmax(-1).gather(-1, new_BN[..., None]).squeeze(-1)
+        lengths = [ids.index(end_id) + 1 if end_id in ids else len(ids) for ids in new_BN.tolist()]
+        return [
+            Decoded(new_BN[row, :length].tolist(), float(logprob_BN[row, :length].sum()))
+            for row, length in enumerate(lengths)
+        ]
+
+    @torch.inference_mode()
+    def score(self, prompts: Sequence[Sequence[int]], tries: Sequence[TokenTrie]) -> list[torch.Tensor]:
+        """See `itp.lm.decoding.Engine.score`."""
+        return self.forward(prompts, tries, [0] * len(prompts))[1]
+
+    @torch.inference_mode()
+    def hidden(self, prompts: Sequence[Sequence[int]]) -> torch.Tensor:
+        """See `itp.lm.decoding.Engine.hidden`."""
+        return self.forward(prompts, [TokenTrie()] * len(prompts), [len(ids) - 1 for ids in prompts])[0]
+
+    def forward(
+        self, prompts: Sequence[Sequence[int]], tries: Sequence[TokenTrie], positions: Sequence[int]
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """See `itp.lm.decoding.Engine.forward`."""
+        ids_BT, positions_BT, mask_B1TT = self._tree_batch(prompts, tries)
+        output = self.model(
+            input_ids=ids_BT,
+            position_ids=positions_BT,
+            attention_mask=mask_B1TT,
+            use_cache=False,
+            output_hidden_states=True,
+        )
+        hidden_BTD, device = output.hidden_states[-1], ids_BT.device
+        sizes = [_size(p, t) for p, t in zip(prompts, tries, strict=True)]
+        own_NV = torch.cat([output.logits[row, :size] for row, size in enumerate(sizes)])
+        last = last_tokens([len(ids) for ids in prompts], tries, [0] * len(prompts))
+        rows = torch.arange(len(prompts), device=device)
+        return hidden_BTD[rows, torch.tensor(positions, device=device)], tree_logprobs_of(
+            lambda places: own_NV[places].float(), last, tries, device
+        )
+
+    def _tree_batch(
+        self, prompts: Sequence[Sequence[int]], tries: Sequence[TokenTrie]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Token ids [B, T], positions [B, T] and attention mask [B, 1, T, T] of prompts with their trees."""
+        width = max(_size(p, t) for p, t in zip(prompts, tries, strict=True))
+        ids_BT = torch.full((len(prompts), width), self.pad_id, dtype=torch.long)
+        positions_BT = torch.zeros_like(ids_BT)
+        allowed_BTT = torch.eye(width, dtype=torch.bool).repeat(len(prompts), 1, 1)
+        for row, (prompt, trie) in enumerate(zip(prompts, tries, strict=True)):
+            start, stop = len(prompt), _size(prompt, trie)
+            ids_BT[row, :stop] = torch.tensor([*prompt, *trie.tokens])
+            positions_BT[row, :stop] = torch.tensor([*range(start), *(start + depth for depth in trie.depths)])
+            allowed_BTT[row, :stop, :start] = torch.ones(stop, start, dtype=torch.bool).tril()
+            allowed_BTT[row, start:stop, start:stop] = torch.from_numpy(trie.ancestors())
+        dtype, device = self.model.dtype, self.model.device
+        mask_BTT = torch.zeros(allowed_BTT.shape, dtype=dtype).masked_fill(~allowed_BTT, torch.finfo(dtype).min)
+        return ids_BT.to(device), positions_BT.to(device), mask_BTT[:, None].to(device)
+
+
+def _size(prompt: Sequence[int], trie: TokenTrie) -> int:
+    return len(prompt) + len(trie.tokens)
