@@ -32,6 +32,11 @@ def supports(model: Any) -> bool:
     return all(type(linear) is torch.nn.Linear for linear in (*linears, model.lm_head))
 
 
+def weights_version(model: Any) -> tuple[int, ...]:
+    """A value that differs once any weight was replaced or changed in place, as optimisers do."""
+    return tuple(n for parameter in model.parameters() for n in (parameter.data_ptr(), parameter._version))
+
+
 def forward(model: Any, ids_N: torch.Tensor, positions_N: torch.Tensor, attend: Attend) -> torch.Tensor:
     """Final hidden states [N, C] of N packed tokens."""
     core = model.model

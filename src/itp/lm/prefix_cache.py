@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from itp.lm.forward import weights_version
+
 BLOCK = 8
 """Tokens of a block: up to this many tokens of a known prefix are computed again."""
 DEFAULT_BYTES = 512 * 1024 * 1024
@@ -45,7 +47,7 @@ class PrefixCache:
 
     def refresh(self) -> None:
         """Forget everything if the weights have changed since the last call (optimisers change them in place)."""
-        weights = tuple(n for p in self._model.parameters() for n in (p.data_ptr(), p._version))
+        weights = weights_version(self._model)
         if weights != self._weights:
             self._weights = weights
             self.clear()

@@ -15,7 +15,7 @@ import torch
 from itp.errors import CheckpointError, ConfigError
 from itp.lm.base import Completion, Sampling, Scores
 from itp.lm.decoding import Decoded, Engine
-from itp.lm.forward import supports
+from itp.lm.forward import supports, weights_version
 from itp.lm.generic import GenericEngine
 from itp.lm.tokens import END, SPECIAL_TOKENS
 from itp.lm.trie import TokenTrie
@@ -63,6 +63,11 @@ class TransformersLM:
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.model.device
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """Differs once the weights have changed."""
+        return weights_version(self.model)
 
     def count_tokens(self, text: str) -> int:
         """See `LanguageModel.count_tokens`."""
