@@ -76,6 +76,12 @@ class State:
         """The state after one more (real or imagined) step."""
         return State(self.task, self.first_observation, (*self.history, (action, observation)))
 
+    def latest(self, steps: int | None) -> State:
+        """The same state with only the latest `steps` of its history; None keeps all."""
+        if steps is None or len(self.history) <= steps:
+            return self
+        return State(self.task, self.first_observation, self.history[len(self.history) - steps :])
+
 
 @dataclass(frozen=True, slots=True)
 class ImaginedStep:

@@ -138,7 +138,7 @@ def test_the_k_head_is_queried_on_the_prompt_it_was_trained_on(
     config = WarmupConfig(out=tmp_path, labels=tmp_path, policy="", k_max=2, optim=optim)
     _train(policy, warmup_rows([label], policy, config), config)
     policy.control([state])
-    policy.forward([state], [foresight], [("look",)])
+    policy.forward([state], [foresight], [policy.lm.trie(("look",))])
     warmup, acting, learning = shown
     torch.testing.assert_close(warmup, acting, atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(learning, acting, atol=1e-3, rtol=1e-3)

@@ -27,6 +27,8 @@ class Completion:
     completion_tokens: int
     finished: bool = True
     """False when generation ran into `max_new_tokens` before an end token."""
+    ids: tuple[int, ...] = ()
+    """The sampled token ids, end token included, where the backend tells: training scores them, not the text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from torch.nn import functional
 from itp.lm.base import Sampling
 from itp.lm.forward import forward, logits
 from itp.lm.prefix_cache import PrefixCache
-from itp.lm.tree import attend_row, forward_trees, last_tokens, packed, tree_logprobs, tree_mask
+from itp.lm.tree import attend_row, forward_trees, last_tokens, nucleus, packed, tree_logprobs, tree_mask
 from itp.lm.trie import TokenTrie
 
 _SHRINK_AT = 0.75
@@ -88,10 +88,14 @@ class Engine:
         return tree_logprobs(self.model, hidden_NC, cache.last, tries)
 
     def forward(
-        self, prompts: Sequence[Sequence[int]], tries: Sequence[TokenTrie], positions: Sequence[int]
+        self,
+        prompts: Sequence[Sequence[int]],
+        tries: Sequence[TokenTrie],
+        positions: Sequence[int],
+        sampling: Sampling | None = None,
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Differentiable: hidden states [B, C] at one position of each prompt, and the scores of its tree."""
-        return forward_trees(self.model, prompts, tries, positions)
+        return forward_trees(self.model, prompts, tries, positions, sampling)
 
     @torch.inference_mode()
     def hidden(self, prompts: Sequence[Sequence[int]]) -> torch.Tensor:
@@ -194,15 +198,5 @@ def _choose(logits_BV: torch.Tensor, sampling: Sampling) -> tuple[torch.Tensor, 
         next_B = logits_BV.argmax(-1)
     else:
         logprobs_BV = (logits_BV / sampling.temperature).log_softmax(-1)
-        next_B = torch.multinomial(_nucleus(logprobs_BV, sampling.top_p), 1).squeeze(1)
+        next_B = torch.multinomial(nucleus(logprobs_BV, sampling.top_p), 1).squeeze(1)
     return next_B, logprobs_BV.gather(1, next_B[:, None]).squeeze(1)
-
-
-def _nucleus(logprobs_BV: torch.Tensor, top_p: float) -> torch.Tensor:
-    """Probabilities with all but the smallest set of tokens that reaches `top_p` set to zero."""
-    probs_BV = logprobs_BV.exp()
-    if top_p >= 1:
-        return probs_BV
-    sorted_BV, order_BV = probs_BV.sort(dim=-1, descending=True)
-    beyond_BV = sorted_BV.cumsum(-1) - sorted_BV >= top_p
-    return probs_BV.masked_fill(torch.zeros_like(beyond_BV).scatter(1, order_BV, beyond_BV), 0.0)

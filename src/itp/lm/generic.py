@@ -67,7 +67,11 @@ class GenericEngine:
         return self.forward(prompts, [TokenTrie()] * len(prompts), [len(ids) - 1 for ids in prompts])[0]
 
     def forward(
-        self, prompts: Sequence[Sequence[int]], tries: Sequence[TokenTrie], positions: Sequence[int]
+        self,
+        prompts: Sequence[Sequence[int]],
+        tries: Sequence[TokenTrie],
+        positions: Sequence[int],
+        sampling: Sampling | None = None,
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """See `itp.lm.decoding.Engine.forward`."""
         ids_BT, positions_BT, mask_B1TT = self._tree_batch(prompts, tries)
@@ -84,7 +88,7 @@ class GenericEngine:
         last = last_tokens([len(ids) for ids in prompts], tries, [0] * len(prompts))
         rows = torch.arange(len(prompts), device=device)
         return hidden_BTD[rows, torch.tensor(positions, device=device)], tree_logprobs_of(
-            lambda places: own_NV[places].float(), last, tries, device
+            lambda places: own_NV[places].float(), last, tries, device, sampling
         )
 
     def _tree_batch(

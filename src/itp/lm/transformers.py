@@ -122,7 +122,7 @@ class TransformersLM:
         finished = decoded.ids[-1:] == [self.end_id]
         text = self.tokenizer.decode(decoded.ids[:-1] if finished else decoded.ids, skip_special_tokens=True)
         assert isinstance(text, str)
-        return Completion(text.strip(), decoded.logprob, prompt_tokens, len(decoded.ids), finished)
+        return Completion(text.strip(), decoded.logprob, prompt_tokens, len(decoded.ids), finished, tuple(decoded.ids))
 
     def score(self, prompts: Sequence[str], continuations: Sequence[Sequence[str]]) -> list[Scores]:
         """See `LanguageModel.score`. Differentiable scores for training: `forward`."""
@@ -146,10 +146,18 @@ class TransformersLM:
         return hidden_BD[order.argsort().to(hidden_BD.device)], lengths
 
     def forward(
-        self, prompts: Sequence[Sequence[int]], tries: Sequence[TokenTrie], positions: Sequence[int]
+        self,
+        prompts: Sequence[Sequence[int]],
+        tries: Sequence[TokenTrie],
+        positions: Sequence[int],
+        sampling: Sampling | None = None,
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """One differentiable pass: hidden states [B, D] at one position of each prompt, and the scores of its tree."""
-        return self.engine.forward(prompts, tries, positions)
+        """One differentiable pass: hidden states [B, D] at one position of each prompt, and the scores of its tree.
+
+        With `sampling` the scores are log-probabilities of the distribution that tokens were drawn from (temperature
+        and top-p), else the model's own.
+        """
+        return self.engine.forward(prompts, tries, positions, sampling)
 
     def trie(self, texts: Sequence[str]) -> TokenTrie:
         """Continuations, each closed by the end token, merged into a tree."""

@@ -11,12 +11,17 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from itp.lm.base import Sampling
 from itp.lm.forward import forward, logits
 from itp.lm.trie import TokenTrie
 
 
 def forward_trees(
-    model: Any, prompts: Sequence[Sequence[int]], tries: Sequence[TokenTrie], positions: Sequence[int]
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    tries: Sequence[TokenTrie],
+    positions: Sequence[int],
+    sampling: Sampling | None = None,
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """One differentiable pass over prompts and trees; see `itp.lm.decoding.Engine` for the pass without gradients.
 
@@ -25,6 +30,7 @@ def forward_trees(
         prompts: token ids, none of them empty.
         tries: the continuations of each prompt.
         positions: a token of each prompt whose hidden state is wanted.
+        sampling: how tokens were drawn, when their log-probabilities are to be those of the draw.
 
     Returns:
         Last-layer hidden states [B, C] at `positions`, and log-probabilities [continuations] of every row.
@@ -40,7 +46,7 @@ def forward_trees(
     hidden_NC = forward(model, *packed(prompts, tries, nothing, model.device), attend)
     last = last_tokens(lengths, tries, nothing)
     wanted = [end - n + 1 + at for end, n, at in zip(last, lengths, positions, strict=True)]
-    logprobs = tree_logprobs(model, hidden_NC, last, tries)
+    logprobs = tree_logprobs(model, hidden_NC, last, tries, sampling)
     return hidden_NC[torch.tensor(wanted, device=hidden_NC.device)], logprobs
 
 
@@ -92,10 +98,14 @@ def attend_row(
 
 
 def tree_logprobs(
-    model: Any, hidden_NC: torch.Tensor, last: Sequence[int], tries: Sequence[TokenTrie]
+    model: Any,
+    hidden_NC: torch.Tensor,
+    last: Sequence[int],
+    tries: Sequence[TokenTrie],
+    sampling: Sampling | None = None,
 ) -> list[torch.Tensor]:
     """Log-probabilities of each row's continuations, from the final hidden states of the packed tokens."""
-    return tree_logprobs_of(lambda places: logits(model, hidden_NC[places]), last, tries, hidden_NC.device)
+    return tree_logprobs_of(lambda places: logits(model, hidden_NC[places]), last, tries, hidden_NC.device, sampling)
 
 
 def tree_logprobs_of(
@@ -103,6 +113,7 @@ def tree_logprobs_of(
     last: Sequence[int],
     tries: Sequence[TokenTrie],
     device: torch.device,
+    sampling: Sampling | None = None,
 ) -> list[torch.Tensor]:
     """The same from logits: `logits_at` is asked once, for those packed tokens that have a node behind them."""
     read, tokens = [], []
@@ -110,7 +121,7 @@ def tree_logprobs_of(
         read += [place + 1 + parent for parent in trie.parents]
         tokens += trie.tokens
     places, index = torch.unique(torch.tensor(read, device=device, dtype=torch.long), return_inverse=True)
-    logprobs_PV = logits_at(places).log_softmax(-1)
+    logprobs_PV = token_logprobs(logits_at(places), sampling or Sampling(temperature=1.0))
     nodes_N = logprobs_PV[index, torch.tensor(tokens, device=device, dtype=torch.long)]
     results, first = [], 0
     for trie in tries:
@@ -118,3 +129,26 @@ def tree_logprobs_of(
         results.append(torch.stack([own_N[path].sum() for path in trie.paths]) if trie.paths else own_N[:0])
         first += len(trie.tokens)
     return results
+
+
+def token_logprobs(logits_NV: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+    """Log-probabilities [N, V] of drawing each token; tokens outside `top_p`, never drawn, keep a finite value.
+
+    A nucleus is found without gradient and the kept mass divided out: rounding at its border then costs nothing, where
+    minus infinity would spoil a batch.
+    """
+    logprobs_NV = (logits_NV / (sampling.temperature or 1.0)).log_softmax(-1)
+    if sampling.top_p >= 1:
+        return logprobs_NV
+    kept_NV = nucleus(logprobs_NV.detach(), sampling.top_p) > 0
+    return logprobs_NV - logprobs_NV.masked_fill(~kept_NV, -torch.inf).logsumexp(-1, keepdim=True)
+
+
+def nucleus(logprobs_NV: torch.Tensor, top_p: float) -> torch.Tensor:
+    """Probabilities with all but the smallest set of tokens that reaches `top_p` set to zero."""
+    probs_NV = logprobs_NV.exp()
+    if top_p >= 1:
+        return probs_NV
+    sorted_NV, order_NV = probs_NV.sort(dim=-1, descending=True)
+    beyond_NV = sorted_NV.cumsum(-1) - sorted_NV >= top_p
+    return probs_NV.masked_fill(torch.zeros_like(beyond_NV).scatter(1, order_NV, beyond_NV), 0.0)

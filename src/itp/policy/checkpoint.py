@@ -38,6 +38,7 @@ class ItpConfig:
         k_max: largest horizon of the K-head; 0 without heads.
         max_state_tokens: limit of the state part of a prompt.
         max_observation_tokens: limit of one imagined observation (192 in the paper).
+        history_steps: latest steps that the state text tells; None is all that fit.
         stage: the training stage that wrote it.
         parent: checkpoint it was trained from.
     """
@@ -47,6 +48,7 @@ class ItpConfig:
     k_max: int = 0
     max_state_tokens: int = 1024
     max_observation_tokens: int = 192
+    history_steps: int | None = None
     prompt_version: str = PROMPT_VERSION
     stage: str = "pretrained"
     parent: str = ""
@@ -79,10 +81,22 @@ def save_checkpoint(
     card: str = "",
 ) -> None:
     """Write a checkpoint folder; loading it needs no pickle."""
-    from safetensors.torch import save_file
-
     path.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(path)
+    complete_checkpoint(path, tokenizer, config, heads=heads, card=card)
+
+
+def complete_checkpoint(
+    path: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    config: ItpConfig,
+    *,
+    heads: PolicyHeads | None = None,
+    card: str = "",
+) -> None:
+    """Write what a checkpoint holds beside its weights, into a folder that has them already."""
+    from safetensors.torch import save_file
+
     tokenizer.save_pretrained(path)
     (path / CONFIG_FILE).write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
     if heads is not None:

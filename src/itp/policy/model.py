@@ -11,6 +11,7 @@ import torch
 from itp.errors import CheckpointError
 from itp.lm.base import Completion, Sampling, Scores
 from itp.lm.transformers import TransformersLM, add_special_tokens
+from itp.lm.trie import TokenTrie
 from itp.policy.checkpoint import ItpConfig, read_itp_config, save_checkpoint
 from itp.policy.heads import PolicyHeads, load_heads
 from itp.state_text.prompts import PromptBuilder
@@ -55,7 +56,9 @@ class Policy:
         self.lm = lm
         self.config = config
         self.heads = heads.to(lm.device) if heads is not None else None
-        self.prompts = PromptBuilder(get_renderer(config.renderer), lm.count_tokens, config.max_state_tokens)
+        self.prompts = PromptBuilder(
+            get_renderer(config.renderer), lm.count_tokens, config.max_state_tokens, config.history_steps
+        )
 
     @classmethod
     def load(cls, path: str, *, k_max: int | None = None, device: str = "cpu", dtype: str = "float32") -> Policy:
@@ -66,6 +69,10 @@ class Policy:
         lm = TransformersLM.load(path, device=device, dtype=dtype)
         heads = load_heads(path, lm.model.config.hidden_size, config.k_max if k_max is None else k_max)
         return cls(lm, config, heads)
+
+    def with_history(self, steps: int) -> Policy:
+        """The same policy, its state text telling the latest `steps` only; kept in its checkpoints."""
+        return Policy(self.lm, replace(self.config, history_steps=steps), self.heads)
 
     def save(self, path: Path, *, stage: str, parent: str, card: str = "") -> None:
         """Write a checkpoint folder."""
@@ -113,16 +120,24 @@ class Policy:
         self,
         states: Sequence[State],
         foresights: Sequence[ImaginedTrajectory],
-        candidates: Sequence[Sequence[str]],
+        actions: Sequence[TokenTrie],
+        sampling: Sampling | None = None,
     ) -> PolicyOutput:
-        """Differentiable scores, horizon logits and values from one pass: the act prompt holds the control prompt."""
+        """Differentiable scores, horizon logits and values from one pass: the act prompt holds the control prompt.
+
+        Args:
+            states: s.
+            foresights: τ̂, empty for K = 0.
+            actions: the candidates of each state; `lm.trie` makes them from texts.
+            sampling: see `TransformersLM.forward`.
+        """
         heads = self._require_heads()
         prompts = [
             self.lm.encode(self.prompts.act(state, foresight))
             for state, foresight in zip(states, foresights, strict=True)
         ]
         control = [len(self.lm.encode(self.prompts.control(state))) - 1 for state in states]
-        hidden_BD, logprobs = self.lm.forward(prompts, [self.lm.trie(texts) for texts in candidates], control)
+        hidden_BD, logprobs = self.lm.forward(prompts, actions, control, sampling)
         horizon_logits_BK, values_B = heads(hidden_BD)
         return PolicyOutput(logprobs, horizon_logits_BK, values_B)
 

@@ -28,14 +28,18 @@ class PromptBuilder:
         renderer: how the state is told.
         count_tokens: the model's token counter; None when length is never a concern.
         max_state_tokens: limit of the state part. Foresight and cue come on top of it.
+        history_steps: latest steps that a renderer of the history tells; None is all that fit.
     """
 
     renderer: Renderer
     count_tokens: Callable[[str], int] | None = None
     max_state_tokens: int = 1024
+    history_steps: int | None = None
 
     def state(self, state: State) -> str:
         """The state part: as much of the latest history as fits into `max_state_tokens`."""
+        if self.renderer.droppable:
+            state = state.latest(self.history_steps)
         text = self.renderer.render(state)
         if self.count_tokens is None or not self.renderer.droppable or not state.history:
             return text

@@ -5,7 +5,8 @@
     r = r_env [+ bonus if won] − cost(K) − λ_step        (Liu et al. 2026, eq. 7)
     L = −A · (log p(K | s) + log π(a | s, τ̂)) + α (V − V̂)² − β H(p(K | s))        (eq. 8)
 
-log π is that of the action really sampled, at the sampling temperature, over the admissible commands it was drawn from.
+log π is that of the action really sampled, at the sampling temperature: over the admissible commands it was drawn from
+(`--action score`), or over the tokens that were generated (`--action generate`). docs/a2c.md explains every choice.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ from pathlib import Path
 
 from itp.envs.spec import EnvFlags
 from itp.errors import ConfigError
+from itp.training.advantages import COST_MODES
 
-COST_MODES = ("paper", "per-token", "annealed")
+ACTION_MODES = ("score", "generate")
 TEST_SPLITS = ("valid", "valid_seen", "valid_unseen", "test", "test_seen", "test_unseen", "dev")
+MAY_DIFFER = ("out", "save_every", "device", "policy_device", "wm_device", "workers", "step_timeout")
+"""Settings that a resumed run may change."""
 
 
 @dataclass(kw_only=True)
@@ -25,7 +29,7 @@ class Config(EnvFlags):
     """Tune policy and K-head online with advantage actor-critic; evaluation splits are refused."""
 
     out: Path
-    """Run folder; the checkpoint is OUT/model."""
+    """Run folder; the last checkpoint is OUT/model, the best on the validation cut OUT/best."""
     policy: str
     """Warm-up checkpoint with heads."""
     world_model: str
@@ -33,11 +37,13 @@ class Config(EnvFlags):
     updates: int = 100
     """Optimiser steps."""
     envs: int = 16
-    """Environments side by side."""
+    """Environments side by side, over all processes."""
     rollout: int = 5
     """Steps of every environment per update."""
     max_steps: int | None = 30
     """Actions after which an episode is truncated."""
+    action: str = "score"
+    """How actions are drawn: score (among the admissible commands) or generate (free text, as the paper does)."""
     lambda_k: float = 0.01
     """λ_K; the paper uses 0.2 with --cost paper."""
     cost: str = "per-token"
@@ -46,6 +52,8 @@ class Config(EnvFlags):
     """Cost of every real step."""
     success_bonus: float = 0.01
     """Added on success, on top of the environment's reward."""
+    invalid_penalty: float = 0.1
+    """Taken off for generated text that is no admissible command."""
     gamma: float = 0.99
     """Discount."""
     gae_lambda: float = 0.95
@@ -56,18 +64,50 @@ class Config(EnvFlags):
     """Weight of the value loss."""
     beta: float = 0.01
     """Weight of the entropy of p(K | s)."""
+    action_entropy: float = 0.0
+    """Weight of the entropy of the action distribution (with --action score)."""
+    kl: float = 0.0
+    """Weight of KL(policy and K-head now ‖ those of the start)."""
     grad_clip: float = 1.0
     """Gradient norm limit."""
     temperature: float = 0.7
     """Sampling temperature of actions."""
+    top_p: float = 0.9
+    """Nucleus of generated actions."""
+    action_tokens: int = 16
+    """Most tokens of a generated action."""
+    imagined_action_tokens: int = 12
+    """Most tokens of an imagined action."""
+    max_observation_tokens: int | None = None
+    """Most tokens of an imagined observation (default: the world model's own limit)."""
+    history_steps: int | None = None
+    """Latest steps that the state text may tell (default: as many as fit)."""
     normalize_advantages: bool = True
     """Scale advantages to unit variance in each update."""
     value_warmup: int = 10
     """Updates that fit the value head alone, before the policy moves."""
+    eval_every: int = 0
+    """Updates between evaluations on a validation cut of the split; 0 does none."""
+    eval_episodes: int = 50
+    """Tasks of the validation cut, drawn by --seed; they are never trained on."""
     save_every: int = 10
     """Updates between resumable checkpoints."""
+    bf16: bool = False
+    """Autocast the update's matrix products to bfloat16 over fp32 weights."""
     device: str = "cpu"
-    """Torch device."""
+    """Torch device of policy and world model, where the next two do not say otherwise."""
+    policy_device: str = ""
+    """Torch device of the policy."""
+    wm_device: str = ""
+    """Torch device of the world model."""
+    wm_dtype: str = "float32"
+    """Precision of the frozen world model: float32, bfloat16 or float16."""
+    workers: int = 0
+    """Processes that step the environments; 0 steps them in this one, best for the fast engines."""
+    step_timeout: float = 120.0
+    """Seconds that one reset or step may take in a worker before its episode is given up."""
+    force_split: bool = False
+    """Train on an evaluation split all the same; its figures are worthless afterwards."""
     seed: int = 0
     """Of sampling and tasks."""
 
@@ -78,7 +118,7 @@ def run(config: Config) -> None:
     from itp.training.stage import finish
 
     _check(config)
-    with open_run(config.out, config, command="train a2c") as folder:
+    with open_run(config.out, config, command="train a2c", ignore=MAY_DIFFER) as folder:
         if finish(folder):
             return
         from itp.training.a2c_loop import train
@@ -87,12 +127,21 @@ def run(config: Config) -> None:
 
 
 def _check(config: Config) -> None:
-    if config.cost not in COST_MODES:
-        raise ConfigError(f"--cost {config.cost} is unknown: choose one of {', '.join(COST_MODES)}")
-    if config.split in TEST_SPLITS:
-        raise ConfigError(f"--split {config.split} is for evaluation: reinforcement learning uses train")
-    for name in ("updates", "envs", "rollout", "save_every"):
-        if getattr(config, name) < 1:
-            raise ConfigError(f"--{name.replace('_', '-')} {getattr(config, name)} is too small: give 1 or more")
+    for flag, value, allowed in (("--cost", config.cost, COST_MODES), ("--action", config.action, ACTION_MODES)):
+        if value not in allowed:
+            raise ConfigError(f"{flag} {value} is unknown: choose one of {', '.join(allowed)}")
+    if config.split in TEST_SPLITS and not config.force_split:
+        raise ConfigError(
+            f"--split {config.split} is for evaluation: reinforcement learning uses train (or give --force-split)"
+        )
+    least = {"updates": 1, "envs": 1, "rollout": 1, "save_every": 1, "eval_every": 0, "eval_episodes": 1, "workers": 0}
+    for name, bound in least.items():
+        if getattr(config, name) < bound:
+            given = getattr(config, name)
+            raise ConfigError(f"--{name.replace('_', '-')} {given} is too small: give {bound} or more")
     if config.temperature <= 0:
         raise ConfigError(f"--temperature {config.temperature} is too small: exploration needs a value above 0")
+    if not 0 < config.top_p <= 1:
+        raise ConfigError(f"--top-p {config.top_p} is not allowed: give a share above 0, up to 1")
+    if config.action_entropy and config.action == "generate":
+        raise ConfigError("--action-entropy needs --action score: generated text has no list to take an entropy over")

@@ -1,280 +1,224 @@
-"""The A2C loop: environments in lockstep, batched imagination, one optimiser step per rollout."""
+"""The A2C loop: play, update, evaluate, save; and how a run that was killed goes on as if it had not been.
+
+    actor (lockstep environments, batched imagination) ──rollout──▶ learner (one optimiser step) ──▶ actor ...
+
+Under `accelerate launch` every process plays its share of the environments and gradients are averaged.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import random
 import shutil
-from collections import Counter, deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from itp.envs.base import TextEnv
-from itp.errors import CheckpointError, EnvError, TrainingError
+from itp.envs.vector import make_vector
+from itp.errors import CheckpointError, ConfigError, TrainingError
 from itp.planners.factory import load_world_model
 from itp.policy.model import Policy
 from itp.training.a2c import Config
-from itp.training.advantages import Rollout, explained_variance, generalized_advantages, horizon_cost
+from itp.training.a2c_actor import Actor
+from itp.training.a2c_loss import Learner
+from itp.training.distributed import from_main, is_main, join, per_process, rank, wait_for_all
 from itp.training.progress import Ticker
-from itp.types import ImaginedTrajectory, State
 from itp.world_model.base import WorldModel
-from itp.world_model.imagination import imagine
 
-STATE_FILE = "state.pt"
 LOG_FILE = "metrics.jsonl"
-MINIBATCH = 16
-"""Decisions per backward pass; bounds memory, changes nothing else."""
 MAX_BAD_UPDATES = 5
-
-
-@dataclass(slots=True)
-class Transition:
-    """One decision of one environment, with all that the update needs to score it again."""
-
-    state: State
-    horizon: int
-    foresight: ImaginedTrajectory
-    candidates: tuple[str, ...]
-    action: int
-    reward: float
-    value: float
-    next_value: float = 0.0
-    terminated: bool = False
-    truncated: bool = False
-
-
-class Actor:
-    """Plays the policy in parallel environments and remembers how it did."""
-
-    def __init__(self, config: Config, policy: Policy, world_model: WorldModel) -> None:
-        self.config, self.policy, self.world_model = config, policy, world_model
-        make_env = config.env_factory()
-        self.envs: list[TextEnv] = [make_env() for _ in range(config.envs)]
-        self.random = random.Random(config.seed)
-        self.torch_random = torch.Generator().manual_seed(config.seed)
-        self.wins: deque[bool] = deque(maxlen=100)
-        self.progress = 0.0
-        self.states, self.candidates = map(list, zip(*(self._reset(env) for env in self.envs), strict=True))
-
-    def _reset(self, env: TextEnv) -> tuple[State, tuple[str, ...]]:
-        observation, info = env.reset(options={"task_id": self.random.choice(env.task_ids)})
-        return State(info["task"], observation), self._commands(info["admissible_commands"])
-
-    def _commands(self, commands: Sequence[str] | None) -> tuple[str, ...]:
-        if not commands:
-            raise EnvError(f"A2C draws actions from admissible commands, and {self.config.env} lists none")
-        return tuple(commands)
-
-    def collect(self) -> list[list[Transition]]:
-        """Play `rollout` steps in every environment: a list of steps, each a list over environments."""
-        steps = [self._step() for _ in range(self.config.rollout)]
-        last_values = self.policy.control(self.states).values_B.tolist()
-        for t, step in enumerate(steps):
-            for n, transition in enumerate(step):
-                if not (transition.terminated or transition.truncated):
-                    transition.next_value = steps[t + 1][n].value if t + 1 < len(steps) else last_values[n]
-        return steps
-
-    def _step(self) -> list[Transition]:
-        control = self.policy.control(self.states)
-        horizons = self._draw(control.horizon_logits_BK.softmax(-1))
-        imagined = imagine(self.states, horizons, self.policy, self.world_model)
-        foresights = [i.foresight for i in imagined]
-        scores = self.policy.score_actions(self.states, foresights, self.candidates)
-        transitions = []
-        for n, env in enumerate(self.envs):
-            logits = torch.tensor(scores[n].logprobs) / self.config.temperature
-            action = self._draw(logits.softmax(-1)[None])[0]
-            tokens = imagined[n].policy_usage.completion_tokens + imagined[n].world_model_usage.completion_tokens
-            transition = Transition(
-                self.states[n], horizons[n], foresights[n], self.candidates[n], action, 0.0, float(control.values_B[n])
-            )
-            self._act(n, env, transition, tokens)
-            transitions.append(transition)
-        return transitions
-
-    def _act(self, n: int, env: TextEnv, transition: Transition, imagined_tokens: int) -> None:
-        config, command = self.config, transition.candidates[transition.action]
-        observation, reward, terminated, truncated, info = env.step(command)
-        cost = horizon_cost(
-            config.cost,
-            config.lambda_k,
-            horizon=transition.horizon,
-            imagined_tokens=imagined_tokens,
-            progress=self.progress,
-        )
-        bonus = config.success_bonus if info["won"] else 0.0
-        transition.reward = float(reward) + bonus - cost - config.lambda_step
-        transition.terminated, transition.truncated = terminated, truncated and not terminated
-        self.states[n] = transition.state.extend(command, observation)
-        if transition.truncated:
-            transition.next_value = float(self.policy.control([self.states[n]]).values_B[0])
-        if terminated or truncated:
-            self.wins.append(info["won"])
-            self.states[n], self.candidates[n] = self._reset(env)
-        else:
-            self.candidates[n] = self._commands(info["admissible_commands"])
-
-    def _draw(self, probs: torch.Tensor) -> list[int]:
-        return torch.multinomial(probs.float().cpu(), 1, generator=self.torch_random).squeeze(-1).tolist()
 
 
 def train(config: Config) -> dict[str, float]:
     """Run all updates; resumes from the newest state in OUT. Returns the last metrics."""
-    from torch.utils.tensorboard import SummaryWriter
-
-    torch.manual_seed(config.seed)
+    join()
+    torch.manual_seed(config.seed + rank())
     state = _read_state(config.out)
-    first = state["update"] if state else 0
-    policy = Policy.load(str(_saved(config.out, first)) if state else config.policy, device=config.device)
+    first = int(state["update"]) if state else 0
+    policy = _load_policy(config, str(_saved(config.out, first) / "model") if state else config.policy)
+    world_model = _load_world_model(config)
+    reference = _load_policy(config, config.policy) if config.kl else None
+    learner = Learner(policy, config, reference)
+    make_env, count = config.env_factory(), per_process(config.envs, "--envs")
+    with make_vector(make_env, count, workers=config.workers, timeout=config.step_timeout) as envs:
+        train_ids, cut = split_tasks(envs.task_ids, config)
+        actor = Actor(config, policy, world_model, envs, train_ids, seed=config.seed + 7919 * rank())
+        if state:
+            learner.optimizer.load_state_dict(state["optimizer"])
+            actor.load_state_dict(state["actor"])
+            torch.set_rng_state(state["torch"])
+        metrics = _Run(config, learner, actor, cut).go(first)
+    if is_main():
+        policy.save(config.out / "model", stage="a2c", parent=config.policy)
+    wait_for_all()
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
+
+
+def split_tasks(task_ids: Sequence[str], config: Config) -> tuple[list[str], list[str]]:
+    """Training tasks and, with `--eval-every`, the validation cut, drawn by the seed. Raises ConfigError."""
+    if not config.eval_every:
+        return list(task_ids), []
+    if len(task_ids) <= config.eval_episodes:
+        raise ConfigError(
+            f"--eval-episodes {config.eval_episodes} leaves no task to train on: the split has {len(task_ids)}"
+        )
+    cut = set(random.Random(config.seed).sample(range(len(task_ids)), config.eval_episodes))
+    return [t for i, t in enumerate(task_ids) if i not in cut], [task_ids[i] for i in sorted(cut)]
+
+
+class _Run:
+    """The updates of one call of `train`, and what they leave in the run folder."""
+
+    def __init__(self, config: Config, learner: Learner, actor: Actor, cut: Sequence[str]) -> None:
+        self.config, self.learner, self.actor, self.cut = config, learner, actor, cut
+        self.best = -1.0
+        self.metrics: dict[str, float] = {}
+
+    def go(self, first: int) -> dict[str, float]:
+        from torch.utils.tensorboard import SummaryWriter
+
+        config, ticker, bad = self.config, Ticker("a2c"), 0
+        folder = config.out / "tensorboard" if is_main() else config.out / f"tensorboard-{rank()}"
+        with SummaryWriter(str(folder)) as writer, _log(config.out).open("a") as log:
+            if first == 0 and self.cut:
+                self._write(log, writer, 0, self._evaluate(0))
+            self.best = _best_so_far(config.out)
+            for update in range(first, config.updates):
+                self.actor.progress = update / config.updates
+                metrics = self.learner.update(self.actor.collect(), value_only=update < config.value_warmup)
+                bad = bad + 1 if metrics["skipped"] else 0
+                if bad > MAX_BAD_UPDATES:
+                    raise TrainingError(f"{bad} updates in a row had a non-finite loss: lower --lr (now {config.lr})")
+                if self.actor.wins:
+                    metrics["success_rate"] = float(np.mean(self.actor.wins))
+                done = update + 1
+                if self.cut and (done % config.eval_every == 0 or done == config.updates):
+                    metrics |= self._evaluate(done)
+                self.metrics |= metrics
+                self._write(log, writer, done, metrics)
+                if done % config.save_every == 0:
+                    _save(config, self.learner, self.actor, done)
+                ticker.tick(done, config.updates, _note(self.metrics), base=first)
+        return {**self.metrics, "updates": config.updates}
+
+    def _write(self, log: Any, writer: Any, update: int, metrics: dict[str, float]) -> None:
+        log.write(json.dumps({"update": update, **metrics}) + "\n")
+        log.flush()
+        for name, value in metrics.items():
+            writer.add_scalar(f"a2c/{name}", value, update)
+
+    def _evaluate(self, update: int) -> dict[str, float]:
+        """Greedy play of the validation cut with the learned horizon; the best checkpoint is kept."""
+        figures: dict[str, float] = {}
+        if is_main():
+            figures = evaluate(self.learner.policy, self.actor.world_model, self.cut, self.config)
+            if update and figures["eval_success"] > self.best:
+                self.best = figures["eval_success"]
+                self.learner.policy.save(self.config.out / "best", stage="a2c", parent=self.config.policy)
+        return from_main(figures)
+
+
+def evaluate(policy: Policy, world_model: WorldModel, task_ids: Sequence[str], config: Config) -> dict[str, float]:
+    """Success rate, mean K and steps of greedy play on some tasks, as `itp eval` would play them."""
+    from itp.planners.horizon import LearnedHorizon
+    from itp.planners.itp import ItpPlanner
+    from itp.rollout.lockstep import run_episodes
+
+    planner = ItpPlanner(
+        policy, world_model, LearnedHorizon(policy), action_mode="score" if config.action == "score" else "generate"
+    )
+    played = run_episodes(
+        config.env_factory(),
+        planner,
+        list(task_ids),
+        batch_size=min(len(task_ids), 4 * config.envs),
+        max_steps=config.max_steps,
+        seed=config.seed,
+        workers=config.workers,
+        step_timeout=config.step_timeout,
+    )
+    horizons = [step.decision.horizon for trajectory in played for step in trajectory.steps]
+    return {
+        "eval_success": float(np.mean([trajectory.won for trajectory in played])),
+        "eval_irreversible": float(np.mean([trajectory.irreversible for trajectory in played])),
+        "eval_steps": float(np.mean([len(trajectory.steps) for trajectory in played])),
+        "eval_mean_k": float(np.mean(horizons)) if horizons else 0.0,
+    }
+
+
+def _load_policy(config: Config, path: str) -> Policy:
+    policy = Policy.load(path, device=config.policy_device or config.device)
     if policy.heads is None:
         raise CheckpointError(f"--policy {config.policy} has no K-head and value head: run `itp train warmup` first")
-    world_model = load_world_model(config.world_model, config.device, "float32")
-    parameters = [*policy.lm.model.parameters(), *policy.heads.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=config.lr, weight_decay=0.0)
-    if state:
-        optimizer.load_state_dict(state["optimizer"])
-    actor = Actor(config, policy, world_model)
-    actor.random.seed(config.seed + 1_000_003 * first)
-    actor.torch_random.manual_seed(config.seed + 1_000_003 * first)
-    ticker, bad, metrics = Ticker("a2c"), 0, {}
-    with SummaryWriter(str(config.out / "tensorboard")) as writer, (config.out / LOG_FILE).open("a") as log:
-        for update in range(first, config.updates):
-            actor.progress = update / config.updates
-            metrics = _update(
-                actor.collect(), policy, optimizer, parameters, config, value_only=update < config.value_warmup
-            )
-            bad = bad + 1 if metrics["skipped"] else 0
-            if bad > MAX_BAD_UPDATES:
-                raise TrainingError(f"{bad} updates in a row had a non-finite loss: lower --lr (now {config.lr})")
-            metrics["success_rate"] = float(np.mean(actor.wins)) if actor.wins else 0.0
-            log.write(json.dumps({"update": update + 1, **metrics}) + "\n")
-            log.flush()
-            for name, value in metrics.items():
-                writer.add_scalar(f"a2c/{name}", value, update + 1)
-            if (update + 1) % config.save_every == 0:
-                _save(config.out, policy, optimizer, update + 1, config)
-            note = f"won {metrics['success_rate']:.0%}  mean K {metrics['mean_k']:.2f}  loss {metrics['loss']:+.3f}"
-            ticker.tick(update + 1, config.updates, note, base=first)
-    policy.save(config.out / "model", stage="a2c", parent=config.policy)
-    return {**{name: value for name, value in metrics.items() if np.isfinite(value)}, "updates": config.updates}
+    return policy if config.history_steps is None else policy.with_history(config.history_steps)
 
 
-def _update(
-    steps: list[list[Transition]],
-    policy: Policy,
-    optimizer: torch.optim.Optimizer,
-    parameters: list[torch.nn.Parameter],
-    config: Config,
-    *,
-    value_only: bool,
-) -> dict[str, float]:
-    """One optimiser step on one rollout (Liu et al. 2026, eq. 8)."""
-    advantages_TN, targets_TN = _advantages(steps, config)
-    flat = [transition for step in steps for transition in step]
-    advantages, targets = torch.tensor(advantages_TN).float().flatten(), torch.tensor(targets_TN).float().flatten()
-    if config.normalize_advantages and len(flat) > 1:
-        advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-6)
-    sums: Counter[str] = Counter()
-    optimizer.zero_grad()
-    order = sorted(range(len(flat)), key=lambda i: len(flat[i].candidates))
-    for start in range(0, len(order), MINIBATCH):
-        rows = order[start : start + MINIBATCH]
-        losses = _losses([flat[i] for i in rows], advantages[rows], targets[rows], policy, config)
-        loss = config.alpha * losses["value_loss"]
-        if not value_only:
-            loss = loss + losses["policy_loss"] - config.beta * losses["k_entropy"]
-        (loss * len(rows) / len(flat)).backward()
-        for name, value in {**losses, "loss": loss}.items():
-            sums[name] += float(value.detach()) * len(rows) / len(flat)  # pyright: ignore[reportArgumentType]
-    if value_only:
-        _keep_gradients(parameters, policy.heads.value.parameters() if policy.heads else ())
-    norm = torch.nn.utils.clip_grad_norm_(parameters, config.grad_clip)
-    skipped = not (np.isfinite(sums["loss"]) and bool(torch.isfinite(norm)))
-    if not skipped:
-        optimizer.step()
-    counts = Counter(t.horizon for t in flat)
-    values = np.array([t.value for t in flat])
-    return {
-        **{name: float(value) for name, value in sums.items()},
-        "skipped": float(skipped),
-        "grad_norm": float(norm),
-        "explained_variance": explained_variance(values, targets_TN.flatten()),
-        "mean_k": float(np.mean([t.horizon for t in flat])),
-        "mean_reward": float(np.mean([t.reward for t in flat])),
-        **{f"k_{k}": counts[k] / len(flat) for k in sorted(counts)},
-    }
+def _load_world_model(config: Config) -> WorldModel:
+    from itp.world_model.text import TextWorldModel
+
+    world_model = load_world_model(config.world_model, config.wm_device or config.device, config.wm_dtype)
+    if config.max_observation_tokens is not None and isinstance(world_model, TextWorldModel):
+        world_model.sampling = replace(world_model.sampling, max_new_tokens=config.max_observation_tokens)
+    return world_model
 
 
-def _keep_gradients(parameters: Iterable[torch.nn.Parameter], kept: Iterable[torch.nn.Parameter]) -> None:
-    """Drop all other gradients: the optimiser leaves a parameter without one exactly as it is."""
-    ids = {id(parameter) for parameter in kept}
-    for parameter in parameters:
-        if id(parameter) not in ids:
-            parameter.grad = None
+def _note(metrics: dict[str, float]) -> str:
+    shown = (("won", "success_rate"), ("mean K", "mean_k"), ("loss", "loss"), ("valid", "eval_success"))
+    return "  ".join(f"{title} {metrics[name]:.2f}" for title, name in shown if name in metrics)
 
 
-def _advantages(steps: list[list[Transition]], config: Config) -> tuple[np.ndarray, np.ndarray]:
-    def grid(name: str, kind: Any) -> np.ndarray:
-        return np.array([[getattr(t, name) for t in step] for step in steps], dtype=kind)
-
-    rollout = Rollout(
-        grid("reward", np.float64),
-        grid("value", np.float64),
-        grid("next_value", np.float64),
-        grid("terminated", np.bool_),
-        grid("truncated", np.bool_),
-    )
-    return generalized_advantages(rollout, gamma=config.gamma, gae_lambda=config.gae_lambda)
+def _log(out: Path) -> Path:
+    """The main process's log is the run's; the others keep theirs beside it, so that each can be looked at."""
+    return out / LOG_FILE if is_main() else out / f"metrics-{rank()}.jsonl"
 
 
-def _losses(
-    rows: list[Transition], advantages: torch.Tensor, targets: torch.Tensor, policy: Policy, config: Config
-) -> dict[str, torch.Tensor]:
-    output = policy.forward([t.state for t in rows], [t.foresight for t in rows], [t.candidates for t in rows])
-    device = output.values_B.device
-    advantages, targets = advantages.to(device), targets.to(device)
-    action_logprobs = torch.stack(
-        [
-            (logprobs / config.temperature).log_softmax(-1)[t.action]
-            for logprobs, t in zip(output.action_logprobs, rows, strict=True)
-        ]
-    )
-    k_logprobs_BK = output.horizon_logits_BK.log_softmax(-1)
-    chosen = torch.tensor([t.horizon for t in rows], device=device)
-    k_logprobs = k_logprobs_BK.gather(-1, chosen[:, None]).squeeze(-1)
-    return {
-        "policy_loss": -(advantages * (k_logprobs + action_logprobs)).mean(),
-        "value_loss": (output.values_B - targets).square().mean(),
-        "k_entropy": -(k_logprobs_BK.exp() * k_logprobs_BK).sum(-1).mean(),
-    }
+def _best_so_far(out: Path) -> float:
+    records = [json.loads(line) for line in _log(out).read_text().splitlines()]
+    return max((r["eval_success"] for r in records if r["update"] and "eval_success" in r), default=-1.0)
 
 
 def _saved(out: Path, update: int) -> Path:
     return out / "checkpoints" / f"update-{update}"
 
 
-def _save(out: Path, policy: Policy, optimizer: torch.optim.Optimizer, update: int, config: Config) -> None:
-    """The state file names the update of its weights and is replaced in one piece, so that a kill spoils nothing."""
-    policy.save(_saved(out, update), stage="a2c", parent=config.policy)
-    torch.save({"update": update, "optimizer": optimizer.state_dict()}, out / f"{STATE_FILE}.new")
-    (out / f"{STATE_FILE}.new").replace(out / STATE_FILE)
-    for folder in _saved(out, update).parent.iterdir():
-        if folder != _saved(out, update):
-            shutil.rmtree(folder)
+def _save(config: Config, learner: Learner, actor: Actor, update: int) -> None:
+    """A folder per state, complete once it is renamed; older ones go after that, so that a kill spoils nothing."""
+    final = _saved(config.out, update)
+    draft = final.with_name(f"{final.name}.new")
+    if is_main():
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        learner.policy.save(draft / "model", stage="a2c", parent=config.policy)
+        torch.save(learner.optimizer.state_dict(), draft / "optimizer.pt")
+    wait_for_all()
+    own = {"actor": actor.state_dict(), "torch": torch.get_rng_state()}
+    torch.save(own, draft / f"process-{rank()}.pt")
+    wait_for_all()
+    if is_main():
+        shutil.rmtree(final, ignore_errors=True)
+        draft.rename(final)
+        for folder in final.parent.iterdir():
+            if folder != final:
+                shutil.rmtree(folder)
+    wait_for_all()
 
 
 def _read_state(out: Path) -> dict[str, Any] | None:
     """The newest resumable state; log lines of updates after it go, since those will be done again."""
-    if not (out / STATE_FILE).is_file():
-        (out / LOG_FILE).unlink(missing_ok=True)
+    updates = [int(f.name.removeprefix("update-")) for f in out.glob("checkpoints/update-*") if f.suffix != ".new"]
+    if not updates:
+        _log(out).unlink(missing_ok=True)
         return None
-    state = torch.load(out / STATE_FILE, weights_only=True)
-    lines = (out / LOG_FILE).read_text().splitlines(keepends=True)
-    (out / LOG_FILE).write_text("".join(lines[: state["update"]]))
-    return state
+    newest = max(updates)
+    folder, log = _saved(out, newest), _log(out)
+    if not (folder / f"process-{rank()}.pt").is_file():
+        raise ConfigError(f"{folder} was written by fewer processes: resume with as many as before")
+    lines = log.read_text().splitlines(keepends=True) if log.is_file() else []
+    log.write_text("".join(line for line in lines if line.endswith("\n") and json.loads(line)["update"] <= newest))
+    own = torch.load(folder / f"process-{rank()}.pt", weights_only=True)
+    return {"update": newest, "optimizer": torch.load(folder / "optimizer.pt", weights_only=True), **own}

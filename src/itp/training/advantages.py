@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+COST_MODES = ("paper", "per-token", "annealed")
+"""What λ_K charges; see `horizon_cost`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,28 @@ Only the main process locks the run folder, writes files and prints; the others 
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from itp.errors import ConfigError
 from itp.run_folder import is_main
 
-__all__ = ["from_main", "is_main", "local_rank", "per_process", "rank", "say", "wait_for_all", "world_size"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = [
+    "average_gradients",
+    "from_main",
+    "is_main",
+    "join",
+    "local_rank",
+    "mean_over_processes",
+    "per_process",
+    "rank",
+    "say",
+    "wait_for_all",
+    "world_size",
+]
 
 
 def rank() -> int:
@@ -69,3 +85,36 @@ def from_main(value: Any) -> Any:
     box = [value]
     dist.broadcast_object_list(box, src=0)
     return box[0]
+
+
+def join() -> None:
+    """Open the process group of a command that was launched as several processes; a Trainer does so by itself."""
+    import torch
+    import torch.distributed as dist
+
+    if world_size() > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+
+
+def mean_over_processes(figures: Mapping[str, float]) -> dict[str, float]:
+    """The mean of each figure over all processes; one that a process lacks counts 0 there."""
+    if world_size() == 1:
+        return dict(figures)
+    import torch.distributed as dist
+
+    gathered: list[dict[str, float]] = [{} for _ in range(world_size())]
+    dist.all_gather_object(gathered, dict(figures))
+    names = dict.fromkeys(name for part in gathered for name in part)
+    return {name: sum(part.get(name, 0.0) for part in gathered) / len(gathered) for name in names}
+
+
+def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
+    """Replace every gradient by its mean over all processes, in place."""
+    if world_size() == 1:
+        return
+    import torch.distributed as dist
+
+    for parameter in parameters:
+        if parameter.grad is not None:
+            dist.all_reduce(parameter.grad)
+            parameter.grad /= world_size()

@@ -42,7 +42,9 @@ class TextWorldModel:
         if config.kind != "world_model" and config.stage != "pretrained":
             raise CheckpointError(f"{path} is a {config.kind} checkpoint: --world-model needs a world model")
         lm = TransformersLM.load(path, device=device, dtype=dtype)
-        prompts = PromptBuilder(get_renderer(config.renderer), lm.count_tokens, config.max_state_tokens)
+        prompts = PromptBuilder(
+            get_renderer(config.renderer), lm.count_tokens, config.max_state_tokens, config.history_steps
+        )
         return cls(lm, prompts, Sampling(max_new_tokens=config.max_observation_tokens))
 
     def predict(self, states: Sequence[State], actions: Sequence[str]) -> list[Prediction]:

@@ -18,8 +18,9 @@ from transformers import (
 )
 
 from itp.lm.base import Sampling
-from itp.lm.decoding import Decoded, Engine, _nucleus
+from itp.lm.decoding import Decoded, Engine
 from itp.lm.forward import supports
+from itp.lm.tree import nucleus, token_logprobs
 
 VOCABULARY, END = 50, 1
 SHAPE: dict[str, Any] = {
@@ -94,10 +95,10 @@ def test_logprob_is_that_of_the_tokens_given_the_prompt(temperature: float):
 
 def test_top_p_keeps_the_smallest_set_that_reaches_it():
     probs = torch.tensor([[0.15, 0.5, 0.05, 0.3]])
-    kept = _nucleus(probs.log(), 0.8) > 0
+    kept = nucleus(probs.log(), 0.8) > 0
     assert kept.tolist() == [[False, True, False, True]]
-    assert (_nucleus(probs.log(), 1.0) > 0).all()
-    assert (_nucleus(probs.log(), 0.01) > 0).sum() == 1
+    assert (nucleus(probs.log(), 1.0) > 0).all()
+    assert (nucleus(probs.log(), 0.01) > 0).sum() == 1
 
 
 def test_weights_that_changed_are_used_at_once():
@@ -117,3 +118,13 @@ def test_other_models_are_left_to_transformers():
     adapted = model_of("llama")
     adapted.model.layers[1].mlp.down_proj = torch.nn.Sequential(adapted.model.layers[1].mlp.down_proj)
     assert not supports(adapted)
+
+
+def test_log_probabilities_of_a_draw_are_those_of_its_temperature_and_nucleus():
+    logits = torch.tensor([[2.0, 1.0, 0.5, -1.0]], requires_grad=True)
+    drawn = token_logprobs(logits, Sampling(temperature=0.5, top_p=0.9))
+    kept = (logits.detach() / 0.5)[0, :2].softmax(-1)  # 0.84 and 0.11 are the smallest set that reaches 0.9
+    assert drawn[0, :2].exp().tolist() == pytest.approx(kept.tolist(), abs=1e-6)
+    drawn[0, 1].backward()
+    assert logits.grad is not None
+    assert float(logits.grad[0, 2:].abs().sum()) == pytest.approx(0.0, abs=1e-6)

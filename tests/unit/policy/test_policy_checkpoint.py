@@ -120,7 +120,7 @@ def test_training_scores_are_the_scores_of_acting(renderer: str) -> None:
     states = some_states(3)
     foresights = [FORESIGHT, imagined(), imagined(*[("look", "You see nothing.")] * 3)]
     candidates = [("look", "go to drawer 1"), ("look",), ("inventory", "go to drawer 1", "go to drawer 12")]
-    output = policy.forward(states, foresights, candidates)
+    output = policy.forward(states, foresights, [policy.lm.trie(texts) for texts in candidates])
     scores = policy.score_actions(states, foresights, candidates)
     for row, score in zip(output.action_logprobs, scores, strict=True):
         assert row.tolist() == pytest.approx(score.logprobs, abs=1e-4)
@@ -132,7 +132,7 @@ def test_training_scores_are_the_scores_of_acting(renderer: str) -> None:
 
 def test_the_heads_do_not_see_the_foresight_nor_the_other_states_of_the_batch() -> None:
     policy, states = make_policy(k_max=2), some_states(4)
-    with_foresight = policy.forward(states, [FORESIGHT] * 4, [("look",)] * 4)
+    with_foresight = policy.forward(states, [FORESIGHT] * 4, [policy.lm.trie(("look",))] * 4)
     alone = torch.cat([policy.control([state]).horizon_logits_BK for state in states])
     torch.testing.assert_close(with_foresight.horizon_logits_BK, alone, atol=1e-4, rtol=1e-4)
 

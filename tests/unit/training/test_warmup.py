@@ -99,7 +99,7 @@ def test_the_k_head_and_the_policy_learn_a_toy_set(tmp_path: Path) -> None:
 
     def action_logprobs() -> torch.Tensor:
         foresights = [label.foresight.prefix(label.horizon) for label in labels]
-        output = policy.forward([x.state for x in labels], foresights, [[x.action] for x in labels])
+        output = policy.forward([x.state for x in labels], foresights, [policy.lm.trie([x.action]) for x in labels])
         return torch.stack([row[0] for row in output.action_logprobs]).detach()
 
     before = action_logprobs()
