@@ -136,6 +136,25 @@ class TransformersLM:
                 results[row] = Scores(tuple(logprobs.tolist()), len(encoded[row]), len(tries[row].tokens))
         return [results[row] for row in range(len(prompts))]
 
+    def score_behind(self, rows: Sequence[tuple[Sequence[Sequence[int]], Sequence[int]]]) -> list[tuple[float, ...]]:
+        """Log-probability of one continuation behind each of several prompts that begin alike; token ids, row by row.
+
+        What the prompts of a row share is computed once, as a tree.
+        """
+        heads, tries = [], []
+        for prompts, continuation in rows:
+            shared = _common_length([prompt[:-1] for prompt in prompts])
+            heads.append(prompts[0][:shared])
+            # Only the continuation's own tokens count.
+            trie = TokenTrie.build([(*prompt[shared:], *continuation) for prompt in prompts])
+            trie.paths = [path[len(path) - len(continuation) :] for path in trie.paths]
+            tries.append(trie)
+        results: dict[int, tuple[float, ...]] = {}
+        for batch in self._batches([len(h) + len(t.tokens) for h, t in zip(heads, tries, strict=True)]):
+            scored = self.engine.score([heads[r] for r in batch], [tries[r] for r in batch])
+            results |= {row: tuple(logprobs.tolist()) for row, logprobs in zip(batch, scored, strict=True)}
+        return [results[row] for row in range(len(rows))]
+
     def hidden(self, prompts: Sequence[str]) -> tuple[torch.Tensor, list[int]]:
         """Last-layer hidden states [B, D] at the last token of each prompt, and the prompts' lengths in tokens."""
         encoded = [self.encode(prompt) for prompt in prompts]
@@ -173,6 +192,13 @@ class TransformersLM:
             group.append(row)
         if group:
             yield group
+
+
+def _common_length(sequences: Sequence[Sequence[int]]) -> int:
+    """How many tokens all sequences begin with alike."""
+    return next(
+        (n for n, tokens in enumerate(zip(*sequences, strict=False)) if len({*tokens}) > 1), min(map(len, sequences))
+    )
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

@@ -116,6 +116,23 @@ class Policy:
         prompts = [self.prompts.act(state, foresight) for state, foresight in zip(states, foresights, strict=True)]
         return self.lm.score(prompts, candidates)
 
+    def score_horizons(
+        self,
+        states: Sequence[State],
+        foresights: Sequence[ImaginedTrajectory],
+        actions: Sequence[str],
+        horizons: Sequence[Sequence[int]],
+    ) -> list[tuple[float, ...]]:
+        """log π(a | s, τ̂^(k)) of one action behind several prefixes of one foresight, for k in `horizons`.
+
+        The prompts of one state share its text and each other's beginnings; one pass computes every token once.
+        """
+        rows = []
+        for state, foresight, action, ks in zip(states, foresights, actions, horizons, strict=True):
+            prompts = [self.lm.encode(self.prompts.act(state, foresight.prefix(k))) for k in ks]
+            rows.append((prompts, self.lm.encode_continuation(action)))
+        return self.lm.score_behind(rows)
+
     def forward(
         self,
         states: Sequence[State],

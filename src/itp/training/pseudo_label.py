@@ -1,22 +1,22 @@
 """`itp label`: the horizon that helps most, for states where the expert's action is known (Liu et al. 2026, eq. 5).
 
     itp label --data out/data --policy out/policy/model --world-model out/world_model/model --out out/labels
+    itp label --relabel out/labels --lambda-k 0.2 --out out/labels-0.2
 
-One imagination of K_max steps serves every k: its prefixes are the shorter foresights. Every score is written, so
-that λ_K can be chosen again without recomputing.
+One imagination of K_max steps serves every k: its prefixes are the shorter foresights, and one pass scores the expert's
+action behind all of them. Every score is written, so that λ_K can be chosen again without any model.
 """
 
 from __future__ import annotations
 
-import json
 import random
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from itp.errors import ConfigError, DataError
+from itp.training.labels import LABEL_FILE, LabelledState, append_labels, best_horizon, read_labels, report
 
 if TYPE_CHECKING:
     from itp.policy.model import Policy
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from itp.world_model.base import WorldModel
 
 FORESIGHTS = ("policy", "teacher-forced")
-LABEL_FILE = "labels.jsonl"
+NORMS = ("sum", "mean")
+MAY_DIFFER = ("out", "batch_size", "device", "policy_device", "wm_device")
 
 
 @dataclass
@@ -32,139 +33,174 @@ class Config:
     """Score the expert's action under foresights of every length and write pseudo-labels for K."""
 
     out: Path
-    """Run folder; labels go to OUT/labels.jsonl."""
-    data: tuple[Path, ...]
+    """Run folder; labels go to OUT/labels.jsonl, their histogram to OUT/histogram.json."""
+    data: tuple[Path, ...] = ()
     """Folders or files written by `itp collect`."""
-    policy: str
+    policy: str = ""
     """π_0: the checkpoint that scores (and, by default, imagines)."""
-    world_model: str
+    world_model: str = ""
     """World model checkpoint, or rules."""
+    relabel: Path | None = None
+    """Labels of an earlier run whose K is chosen again, with this --lambda-k, from their stored scores."""
     foresight: str = "policy"
     """Who acts in the imagination: policy (what the agent will see) or teacher-forced (the paper's expert actions)."""
     reuse: Path | None = None
     """Labels of an earlier run over the same data whose foresights are scored again instead of imagined anew."""
     k_max: int = 5
     """Largest horizon."""
+    k_candidates: tuple[int, ...] = ()
+    """Horizons to choose among (default: 0 to K_max)."""
     lambda_k: float = 0.05
     """Price of one imagined step in nats; the paper uses 0.2."""
+    logprob_norm: str = "sum"
+    """log π of an action: sum over its tokens, or their mean."""
+    max_observation_tokens: int | None = None
+    """Most tokens of an imagined observation (default: the world model's own limit)."""
     states: int = 3000
     """States to label, drawn evenly from the data; 0 takes all."""
     batch_size: int = 64
     """States imagined side by side."""
     device: str = "cpu"
-    """Torch device."""
+    """Torch device of policy and world model, where the next two do not say otherwise."""
+    policy_device: str = ""
+    """Torch device of the policy."""
+    wm_device: str = ""
+    """Torch device of the world model."""
     seed: int = 0
     """Of the draw of states."""
 
+    @property
+    def candidates(self) -> tuple[int, ...]:
+        """Horizons to choose among, ascending."""
+        return tuple(sorted(self.k_candidates)) or tuple(range(self.k_max + 1))
+
 
 @dataclass(frozen=True, slots=True)
-class LabelledState:
-    """One state with its foresight, the score of the expert's action at every k, and the chosen k."""
+class _Item:
+    """A state to label: where it is in its episode, and what the expert does there."""
 
+    trajectory: Trajectory
+    index: int
     state: State
     action: str
-    foresight: ImaginedTrajectory
-    scores: tuple[float, ...]
-    horizon: int
-
-
-def best_horizon(scores: Sequence[float], lambda_k: float) -> int:
-    """argmax over k of log π_0(a* | s, τ̂^(k)) − λ_K · k; the shortest horizon wins ties (Liu et al. 2026, eq. 5)."""
-    return max(range(len(scores)), key=lambda k: (scores[k] - lambda_k * k, -k))
 
 
 def run(config: Config) -> None:
     """Label, resuming after the states that are done."""
-    from itp.planners.factory import load_world_model
-    from itp.policy.model import Policy
     from itp.run_folder import open_run
-    from itp.training.stage import read_trajectories
 
-    if config.foresight not in FORESIGHTS:
-        raise ConfigError(f"--foresight {config.foresight} is unknown: choose one of {', '.join(FORESIGHTS)}")
+    _check(config)
+    with open_run(config.out, config, command="label", ignore=MAY_DIFFER) as folder:
+        file = folder / LABEL_FILE
+        if config.relabel is not None:
+            file.unlink(missing_ok=True)
+            append_labels(file, _relabelled(read_labels(config.relabel), config))
+        else:
+            _label(file, config)
+        report(config.out)
+
+
+def _check(config: Config) -> None:
+    for flag, value, allowed in (
+        ("--foresight", config.foresight, FORESIGHTS),
+        ("--logprob-norm", config.logprob_norm, NORMS),
+    ):
+        if value not in allowed:
+            raise ConfigError(f"{flag} {value} is unknown: choose one of {', '.join(allowed)}")
     if config.k_max < 1:
         raise ConfigError(f"--k-max {config.k_max} leaves nothing to label: give 1 or more")
-    with open_run(config.out, config, command="label") as folder:
-        policy = Policy.load(config.policy, device=config.device)
-        world_model = load_world_model(config.world_model, config.device, "float32")
-        work = _draw(read_trajectories(config.data), config)
-        reused = _reused(config, work) if config.reuse else None
-        _label_all(folder / LABEL_FILE, work, reused, policy, world_model, config)
-    report(config.out)
+    wrong = [k for k in config.k_candidates if not 0 <= k <= config.k_max]
+    if wrong or len({*config.k_candidates}) < len(config.k_candidates):
+        given = " ".join(map(str, config.k_candidates))
+        raise ConfigError(f"--k-candidates {given}: give each once, from 0 to --k-max {config.k_max}")
+    if config.relabel is None:
+        for flag, value in (
+            ("--data", config.data),
+            ("--policy", config.policy),
+            ("--world-model", config.world_model),
+        ):
+            if not value:
+                raise ConfigError(f"{flag} is required: give it a value, or choose K anew with --relabel LABELS")
 
 
-def _reused(config: Config, work: Sequence[tuple[Trajectory, int]]) -> list[LabelledState]:
-    """The labels of `--reuse`. Raises ConfigError when they are of other states or look less far ahead."""
-    assert config.reuse is not None
-    reused = read_labels(config.reuse)
-    if [(label.state, label.action) for label in reused] != [(t.states()[i], _label(t, i)) for t, i in work]:
-        raise ConfigError(f"--reuse {config.reuse} labels other states: give the same --data, --states and --seed")
-    longest = max(len(label.foresight) for label in reused)
-    if longest < config.k_max:
-        raise ConfigError(f"--reuse {config.reuse} imagined {longest} steps, not --k-max {config.k_max}: lower --k-max")
-    return reused
+def _relabelled(labels: Sequence[LabelledState], config: Config) -> list[LabelledState]:
+    allowed = set(config.candidates)
+    if not all(allowed & {*label.candidates} for label in labels):
+        raise ConfigError(f"--relabel {config.relabel} has labels without a score for K in {sorted(allowed)}")
+    return [
+        replace(label, horizon=best_horizon(label.scores, config.lambda_k, label.candidates, allowed))
+        for label in labels
+    ]
 
 
-def _label_all(
-    file: Path,
-    work: list[tuple[Trajectory, int]],
-    reused: list[LabelledState] | None,
+def _label(file: Path, config: Config) -> None:
+    from itp.planners.factory import load_world_model
+    from itp.policy.model import Policy
+    from itp.training.progress import Ticker
+    from itp.training.stage import read_trajectories
+    from itp.world_model.text import TextWorldModel
+
+    work = _draw(read_trajectories(config.data), config)
+    reused = _reused(config, work) if config.reuse else None
+    policy = Policy.load(config.policy, device=config.policy_device or config.device)
+    world_model = load_world_model(config.world_model, config.wm_device or config.device, "float32")
+    if config.max_observation_tokens is not None and isinstance(world_model, TextWorldModel):
+        world_model.sampling = replace(world_model.sampling, max_new_tokens=config.max_observation_tokens)
+    known = read_labels(file) if file.is_file() else []
+    results = {(label.state, label.action): label for label in known}
+    done = base = len(known)
+    ticker = Ticker("label")
+    while done < len(work):
+        batch = work[done : done + config.batch_size]
+        new = {(item.state, item.action): item for item in batch if (item.state, item.action) not in results}
+        if new:
+            foresights = [reused[item.state, item.action] for item in new.values()] if reused else None
+            for label in label_states(list(new.values()), foresights, policy, world_model, config):
+                results[label.state, label.action] = label
+        append_labels(file, [results[item.state, item.action] for item in batch])
+        done += len(batch)
+        ticker.tick(done, len(work), f"{len(results)} distinct", base=base)
+
+
+def label_states(
+    items: Sequence[_Item],
+    foresights: Sequence[ImaginedTrajectory] | None,
     policy: Policy,
     world_model: WorldModel,
     config: Config,
-) -> None:
-    from itp.training.progress import Ticker
-
-    done = len(read_labels(file)) if file.is_file() else 0
-    ticker, base = Ticker("label"), done
-    with file.open("a") as stream:
-        while done < len(work):
-            batch = work[done : done + config.batch_size]
-            if reused is not None:
-                foresights = [label.foresight.prefix(config.k_max) for label in reused[done : done + len(batch)]]
-            else:
-                foresights = _foresights(batch, policy, world_model, config)
-            for label in score_states(batch, foresights, policy, config):
-                stream.write(json.dumps(_to_dict(label)) + "\n")
-            stream.flush()
-            done += len(batch)
-            ticker.tick(done, len(work), base=base)
-
-
-def score_states(
-    batch: Sequence[tuple[Trajectory, int]],
-    foresights: Sequence[ImaginedTrajectory],
-    policy: Policy,
-    config: Config,
-) -> Iterator[LabelledState]:
-    """Score the expert's action after every prefix of each foresight."""
-    states = [trajectory.states()[index] for trajectory, index in batch]
-    actions = [_label(trajectory, index) for trajectory, index in batch]
-    rows = [(i, foresights[i].prefix(k)) for i in range(len(batch)) for k in range(len(foresights[i]) + 1)]
-    scored = policy.score_actions([states[i] for i, _ in rows], [f for _, f in rows], [[actions[i]] for i, _ in rows])
-    for i, (state, action) in enumerate(zip(states, actions, strict=True)):
-        scores = tuple(s.logprobs[0] for (row, _), s in zip(rows, scored, strict=True) if row == i)
-        yield LabelledState(state, action, foresights[i], scores, best_horizon(scores, config.lambda_k))
+) -> list[LabelledState]:
+    """Imagine from each state (unless foresights are given) and score the expert's action behind every prefix."""
+    if foresights is None:
+        foresights = _foresights(items, policy, world_model, config)
+    horizons = [tuple(k for k in config.candidates if k <= len(foresight)) for foresight in foresights]
+    states, actions = [item.state for item in items], [item.action for item in items]
+    scores = policy.score_horizons(states, foresights, actions, horizons)
+    if config.logprob_norm == "mean":
+        lengths = [len(policy.lm.encode_continuation(action)) for action in actions]
+        scores = [tuple(s / length for s in row) for row, length in zip(scores, lengths, strict=True)]
+    return [
+        LabelledState(item.state, item.action, foresight, row, best_horizon(row, config.lambda_k, ks), ks)
+        for item, foresight, row, ks in zip(items, foresights, scores, horizons, strict=True)
+    ]
 
 
 def _foresights(
-    batch: Sequence[tuple[Trajectory, int]], policy: Policy, world_model: WorldModel, config: Config
+    items: Sequence[_Item], policy: Policy, world_model: WorldModel, config: Config
 ) -> list[ImaginedTrajectory]:
     from itp.world_model.imagination import imagine
 
+    longest = max(config.candidates)
     if config.foresight == "teacher-forced":
-        return _teacher_forced(batch, world_model, config.k_max)
-    states = [trajectory.states()[index] for trajectory, index in batch]
-    return [i.foresight for i in imagine(states, [config.k_max] * len(states), policy, world_model)]
+        return _teacher_forced(items, world_model, longest)
+    states = [item.state for item in items]
+    return [i.foresight for i in imagine(states, [longest] * len(states), policy, world_model)]
 
 
-def _teacher_forced(
-    batch: Sequence[tuple[Trajectory, int]], world_model: WorldModel, k_max: int
-) -> list[ImaginedTrajectory]:
+def _teacher_forced(items: Sequence[_Item], world_model: WorldModel, k_max: int) -> list[ImaginedTrajectory]:
     """Expert actions with one-step predictions from real states. It leaks a*'s own outcome into every k >= 1."""
     from itp.types import ImaginedStep, ImaginedTrajectory
 
-    spans = [(trajectory, range(index, min(index + k_max, len(trajectory.steps)))) for trajectory, index in batch]
+    spans = [(x.trajectory, range(x.index, min(x.index + k_max, len(x.trajectory.steps)))) for x in items]
     flat = [(trajectory.states()[i], trajectory.steps[i].decision.action) for trajectory, span in spans for i in span]
     predictions = iter(world_model.predict([state for state, _ in flat], [action for _, action in flat]))
     return [
@@ -173,9 +209,21 @@ def _teacher_forced(
     ]
 
 
-def _draw(trajectories: Sequence[Trajectory], config: Config) -> list[tuple[Trajectory, int]]:
-    """Labelled (trajectory, step) pairs in a seeded order. Teacher forcing follows expert steps only."""
-    pairs = []
+def _reused(config: Config, work: Sequence[_Item]) -> dict[tuple[State, str], ImaginedTrajectory]:
+    """The foresights of `--reuse`. Raises ConfigError when they are of other states or look less far ahead."""
+    assert config.reuse is not None
+    found = {(label.state, label.action): label.foresight for label in read_labels(config.reuse)}
+    if any((item.state, item.action) not in found for item in work):
+        raise ConfigError(f"--reuse {config.reuse} labels other states: give the same --data, --states and --seed")
+    longest = max(len(foresight) for foresight in found.values())
+    if longest < config.k_max:
+        raise ConfigError(f"--reuse {config.reuse} imagined {longest} steps, not --k-max {config.k_max}: lower --k-max")
+    return {key: foresight.prefix(config.k_max) for key, foresight in found.items()}
+
+
+def _draw(trajectories: Sequence[Trajectory], config: Config) -> list[_Item]:
+    """States with an expert action, drawn by the seed and sorted by length. Teacher forcing follows expert steps."""
+    pairs: list[tuple[Trajectory, int]] = []
     for trajectory in trajectories:
         steps = trajectory.steps
         if config.foresight == "teacher-forced" and any(s.expert_action != s.decision.action for s in steps):
@@ -186,56 +234,7 @@ def _draw(trajectories: Sequence[Trajectory], config: Config) -> list[tuple[Traj
             "--data holds no step with an expert action: collect with `itp collect` (for teacher-forced, ε=0)"
         )
     random.Random(config.seed).shuffle(pairs)
-    return pairs[: config.states] if config.states else pairs
-
-
-def _label(trajectory: Trajectory, index: int) -> str:
-    return trajectory.steps[index].expert_action
-
-
-def read_labels(path: Path) -> list[LabelledState]:
-    """Read labels from a run folder or a file; a torn last line is dropped."""
-    file = path / LABEL_FILE if path.is_dir() else path
-    if not file.is_file():
-        raise DataError(f"{path} holds no {LABEL_FILE}: give a folder written by `itp label`")
-    content = file.read_text()
-    complete, _, torn = content.rpartition("\n")
-    if torn:
-        file.write_text(complete + "\n" if complete else "")
-    return [_from_dict(json.loads(line)) for line in complete.splitlines()]
-
-
-def report(path: Path) -> None:
-    """Print the histogram of the labels and the mean score at each k."""
-    labels = read_labels(path)
-    counts = Counter(label.horizon for label in labels)
-    longest = max(len(label.scores) for label in labels)
-    for k in range(longest):
-        scores = [label.scores[k] for label in labels if len(label.scores) > k]
-        mean = sum(scores) / len(scores)
-        print(f"K={k}  {counts[k]:6d} labels ({counts[k] / len(labels):5.1%})  mean log π(a*) {mean:8.3f}")
-
-
-def _to_dict(label: LabelledState) -> dict[str, Any]:
-    return {
-        "task": label.state.task,
-        "first_observation": label.state.first_observation,
-        "history": label.state.history,
-        "action": label.action,
-        "foresight": [[step.action, step.observation] for step in label.foresight.steps],
-        "scores": [round(score, 5) for score in label.scores],
-        "horizon": label.horizon,
-    }
-
-
-def _from_dict(data: dict[str, Any]) -> LabelledState:
-    from itp.types import ImaginedStep, ImaginedTrajectory, State
-
-    history = tuple((action, observation) for action, observation in data["history"])
-    return LabelledState(
-        State(data["task"], data["first_observation"], history),
-        data["action"],
-        ImaginedTrajectory(tuple(ImaginedStep(action, observation) for action, observation in data["foresight"])),
-        tuple(data["scores"]),
-        data["horizon"],
-    )
+    drawn = pairs[: config.states] if config.states else pairs
+    items = [_Item(t, i, t.states()[i], t.steps[i].expert_action) for t, i in drawn]
+    # Batches of like length waste nothing on padding, and equal states come together.
+    return sorted(items, key=lambda x: (len(x.state.history), sum(len(o) for _, o in x.state.history), x.state.task))

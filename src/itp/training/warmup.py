@@ -1,8 +1,11 @@
 """`itp train warmup`: the policy learns to read foresight and the K-head learns when it helps (Liu et al. 2026, eq. 6).
 
-itp train warmup --labels out/labels --policy out/policy/model --out out/warmup
+    itp train warmup --labels out/labels --policy out/policy/model --data out/data --out out/warmup
 
-L = L_π(a* | s, τ̂^(K̃)) + η · CE(p(K | s), K̃)
+    L = L_π(a* | s, τ̂^(K̃)) + η · CE(p(K | s), K̃)
+
+A few thousand labelled states are few beside the policy's own training data, and a small policy forgets what it does
+not see: `--replay` mixes plain imitation rows (no foresight, no K label) from `--data` in.
 """
 
 from __future__ import annotations
@@ -19,9 +22,11 @@ from itp.training.sft import Optimisation
 
 if TYPE_CHECKING:
     from itp.policy.model import Policy
-    from itp.training.pseudo_label import LabelledState
+    from itp.training.labels import LabelledState
 
 FORESIGHTS = ("label", "mixed", "uniform")
+NO_LABEL = -100
+"""The K label of a replayed row: cross-entropy passes over it."""
 
 
 @dataclass
@@ -45,6 +50,12 @@ class Config:
     so that every horizon can be played afterwards)."""
     draws: int = 1
     """Times each labelled state is used with a foresight of its own draw."""
+    data: tuple[Path, ...] = ()
+    """With --replay: folders or files written by `itp collect`."""
+    replay: float = 0.0
+    """Plain imitation rows from --data for each labelled row."""
+    balance: bool = False
+    """Weight the K-head's loss by the inverse frequency of each K (at most 10 to 1)."""
     optim: Optimisation = field(default_factory=lambda: Optimisation(lr=3e-4, epochs=2, batch_size=64))
     """Optimiser settings."""
 
@@ -55,11 +66,11 @@ def run(config: Config) -> None:
 
     from itp.policy.model import Policy
     from itp.run_folder import open_run
-    from itp.training.pseudo_label import read_labels
+    from itp.training.distributed import is_main, say, wait_for_all
+    from itp.training.labels import read_labels
     from itp.training.stage import finish
 
-    if config.foresight not in FORESIGHTS:
-        raise ConfigError(f"--foresight {config.foresight} is unknown: choose one of {', '.join(FORESIGHTS)}")
+    _check(config)
     with open_run(config.out, config, command="train warmup") as folder:
         if finish(folder):
             return
@@ -69,23 +80,55 @@ def run(config: Config) -> None:
         if policy.heads is None or policy.heads.k_max != config.k_max:
             policy = policy.with_heads(config.k_max)
         rows = warmup_rows(labels, policy, config)
-        print(f"warm-up: {len(rows)} rows, K labels {dict(sorted(Counter(row['horizon'] for row in rows).items()))}")
-        metrics = _train(policy, rows, config)
-        policy.save(config.out / "model", stage="warmup", parent=config.policy)
+        counts = Counter(row["horizon"] for row in rows if row["horizon"] != NO_LABEL)
+        say(f"warm-up: {len(rows)} rows, {sum(counts.values())} with a K label. {imbalance(counts)}")
+        metrics = _train(policy, rows, config, _class_weights(counts, config))
+        if is_main():
+            policy.save(config.out / "model", stage="warmup", parent=config.policy)
+        wait_for_all()
         finish(folder, metrics)
+
+
+def _check(config: Config) -> None:
+    if config.foresight not in FORESIGHTS:
+        raise ConfigError(f"--foresight {config.foresight} is unknown: choose one of {', '.join(FORESIGHTS)}")
+    if config.replay < 0:
+        raise ConfigError(f"--replay {config.replay:g} is too small: give 0 or more rows per labelled row")
+    if config.replay and not config.data:
+        raise ConfigError(f"--replay {config.replay:g} needs --data: folders written by `itp collect`")
+
+
+def imbalance(counts: Counter[int]) -> str:
+    """One line on how unequal the K labels are, with the accuracy that always naming the commonest would have."""
+    total = sum(counts.values())
+    shares = "  ".join(f"K={k} {counts[k] / total:.1%}" for k in sorted(counts))
+    common, most = counts.most_common(1)[0]
+    return f"{shares}; always K={common} would be right in {most / total:.1%}"
+
+
+def _class_weights(counts: Counter[int], config: Config) -> list[float]:
+    """Weight of each K's loss, mean 1 over the labels; all 1 without --balance."""
+    if not config.balance:
+        return [1.0] * (config.k_max + 1)
+    most = max(counts.values())
+    raw = [min(10.0, most / counts[k]) if counts[k] else 0.0 for k in range(config.k_max + 1)]
+    mean = sum(raw[k] * n for k, n in counts.items()) / sum(counts.values())
+    return [weight / mean for weight in raw]
 
 
 def warmup_rows(labels: Sequence[LabelledState], policy: Policy, config: Config) -> list[dict[str, Any]]:
     """Token rows with the `<CTRL>` position and the K label. Raises ConfigError when a label exceeds K_max."""
     from itp.data.rows import foresight_row
-    from itp.training.pseudo_label import best_horizon
+    from itp.training.labels import best_horizon
 
     draw = random.Random(config.optim.seed)
+    allowed = set(range(config.k_max + 1))
     rows = []
     for _ in range(config.draws):
         for label in labels:
-            scores = label.scores[: config.k_max + 1]
-            horizon = label.horizon if config.lambda_k is None else best_horizon(scores, config.lambda_k)
+            horizon = label.horizon
+            if config.lambda_k is not None:
+                horizon = best_horizon(label.scores, config.lambda_k, label.candidates, allowed)
             if horizon > config.k_max:
                 raise ConfigError(f"a label has K={horizon}, beyond --k-max {config.k_max}: raise it, or label again")
             uniform = config.foresight == "uniform" or (config.foresight == "mixed" and draw.random() < 0.5)
@@ -94,10 +137,39 @@ def warmup_rows(labels: Sequence[LabelledState], policy: Policy, config: Config)
                 policy.lm.encode, policy.prompts, label.state, label.foresight.prefix(length), label.action
             )
             rows.append({"input_ids": row.input_ids, "labels": row.labels, "control": control, "horizon": horizon})
+    return rows + _replayed(round(config.replay * len(rows)), policy, config, draw)
+
+
+def _replayed(count: int, policy: Policy, config: Config, draw: random.Random) -> list[dict[str, Any]]:
+    """Plain imitation rows, drawn evenly from the data."""
+    from itp.data.rows import foresight_row
+    from itp.training.stage import read_trajectories
+    from itp.types import ImaginedTrajectory
+
+    if not count:
+        return []
+    steps = [
+        (trajectory, index)
+        for trajectory in read_trajectories(config.data)
+        for index, step in enumerate(trajectory.steps)
+        if step.expert_action
+    ]
+    rows = []
+    for trajectory, index in draw.choices(steps, k=count) if count > len(steps) else draw.sample(steps, count):
+        row, control = foresight_row(
+            policy.lm.encode,
+            policy.prompts,
+            trajectory.states()[index],
+            ImaginedTrajectory(),
+            trajectory.steps[index].expert_action,
+        )
+        rows.append({"input_ids": row.input_ids, "labels": row.labels, "control": control, "horizon": NO_LABEL})
     return rows
 
 
-def _train(policy: Policy, rows: list[dict[str, Any]], config: Config) -> dict[str, float]:
+def _train(
+    policy: Policy, rows: list[dict[str, Any]], config: Config, weights: Sequence[float] | None = None
+) -> dict[str, float]:
     import torch
     from datasets import Dataset
     from transformers import PrinterCallback, Trainer, TrainingArguments
@@ -108,6 +180,7 @@ def _train(policy: Policy, rows: list[dict[str, Any]], config: Config) -> dict[s
     quiet_libraries()
     heads = policy.heads
     assert heads is not None
+    class_weights_K = torch.tensor(weights or [1.0] * (heads.k_max + 1), device=policy.lm.device)
     sums = Counter[str]()
 
     class WarmupTrainer(Trainer):
@@ -119,10 +192,14 @@ def _train(policy: Policy, rows: list[dict[str, Any]], config: Config) -> dict[s
             control, horizon = inputs.pop("control"), inputs.pop("horizon")
             output = model(**inputs, output_hidden_states=True, use_cache=False)
             hidden_BD = output.hidden_states[-1][torch.arange(len(control)), control]
-            logits_BK, _ = heads(hidden_BD)
-            horizon_loss = torch.nn.functional.cross_entropy(logits_BK, horizon)
-            sums.update(rows=len(control), correct=int((logits_BK.argmax(-1) == horizon).sum()))
-            loss = output.loss + config.eta * horizon_loss
+            logits_BK, values_B = heads(hidden_BD)
+            losses_B = torch.nn.functional.cross_entropy(
+                logits_BK, horizon, class_weights_K, reduction="none", ignore_index=NO_LABEL
+            )
+            labelled = horizon != NO_LABEL
+            sums.update(rows=int(labelled.sum()), correct=int((logits_BK.argmax(-1) == horizon).sum()))
+            # The value head learns in A2C; its 0 here gives every parameter a gradient, as several processes require.
+            loss = output.loss + config.eta * losses_B.sum() / labelled.sum().clamp(min=1) + 0.0 * values_B.sum()
             return (loss, output) if return_outputs else loss
 
     # The heads ride on the language model while it trains, so that optimiser and checkpoints hold them too.
