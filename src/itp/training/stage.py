@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,14 +11,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from itp.errors import ConfigError, DataError
-from itp.training.distributed import say
-from itp.training.sft import Optimisation
+from itp.training.distributed import is_main, say
+from itp.training.lora import Lora
+from itp.training.sft import Optimisation, Schedule
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
     from itp.data.rows import Row
     from itp.policy.checkpoint import ItpConfig
     from itp.run_folder import RunFolder
+    from itp.state_text.prompts import PromptBuilder
     from itp.types import Trajectory
+
+    ProbeMaker = Callable[
+        [list[Trajectory], PreTrainedTokenizerBase, PromptBuilder], Callable[[PreTrainedModel], dict[str, float]] | None
+    ]
 
 RESULT_FILE = "training.json"
 
@@ -27,7 +36,7 @@ class SftConfig:
     """Options common to the supervised stages."""
 
     out: Path
-    """Run folder; the trained checkpoint is OUT/model."""
+    """Run folder; the checkpoint with the lowest held-out loss is OUT/model, that of the last step OUT/last."""
     data: tuple[Path, ...]
     """Folders or JSONL files written by `itp collect`."""
     base: str = "scratch:small"
@@ -40,6 +49,10 @@ class SftConfig:
     """Share of the tasks held out for evaluation."""
     optim: Optimisation = field(default_factory=Optimisation)
     """Optimiser settings."""
+    schedule: Schedule = field(default_factory=Schedule)
+    """Packing, evaluation and early stop."""
+    lora: Lora = field(default_factory=Lora)
+    """Adapters instead of full fine-tuning."""
 
 
 def read_trajectories(paths: Sequence[Path]) -> list[Trajectory]:
@@ -76,48 +89,138 @@ def train_stage(
     make_rows: Callable[..., Iterable[Row]],
     *,
     title: str,
+    select: Callable[[list[Trajectory]], list[Trajectory]] | None = None,
+    probe: ProbeMaker | None = None,
 ) -> dict[str, float]:
-    """Train one checkpoint on rows made from trajectories, and write it to OUT/model."""
+    """Train one checkpoint on rows made from trajectories.
+
+    Writes OUT/model (lowest held-out loss) and OUT/last (last step; a link to model where that is the same). A LoRA
+    run keeps its adapter in OUT/adapter and the merged weights in OUT/merged_full, which OUT/model links to.
+
+    Args:
+        config: the stage's settings.
+        itp_config: what the checkpoint remembers.
+        make_rows: (trajectories, encode, prompts) to rows.
+        title: shown in progress lines.
+        select: chooses among the training trajectories; held-out ones stay as they are.
+        probe: makes a further judge of the model from held-out trajectories, tokenizer and prompt builder.
+    """
     import torch
 
     from itp.data.rows import unique
     from itp.lm.transformers import encode
-    from itp.policy.checkpoint import save_checkpoint
     from itp.state_text.prompts import PromptBuilder
     from itp.state_text.renderers import get_renderer
     from itp.training.sft import fit
 
+    config.schedule.check()
+    config.lora.check(config.base)
     torch.manual_seed(config.optim.seed)
     train, held_out = split_tasks(read_trajectories(config.data), config.held_out, config.optim.seed)
+    train = select(train) if select else train
     plain = PromptBuilder(get_renderer(itp_config.renderer))
     model, tokenizer = _base_model(config, lambda: _texts(train, plain, make_rows))
 
     to_ids = partial(encode, tokenizer)
     prompts = PromptBuilder(plain.renderer, lambda text: len(to_ids(text)), config.max_state_tokens)
     rows, eval_rows = unique(make_rows(train, to_ids, prompts)), unique(make_rows(held_out, to_ids, prompts))
-    tokens = sum(len(row.input_ids) for row in rows)
+    counts = {
+        "rows": len(rows),
+        "tokens": sum(len(row.input_ids) for row in rows),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+    }
     labels = sum(label >= 0 for row in rows for label in row.labels)
-    say(f"{title}: {len(rows)} rows, {tokens:,} tokens, {labels:,} with loss; {model.num_parameters():,} parameters")
-    metrics = fit(model, tokenizer, rows, eval_rows, out=config.out, settings=config.optim, title=title)
-    metrics |= {"rows": len(rows), "tokens": tokens, "parameters": model.num_parameters()}
-    card = "\n".join(f"- {key}: {value:.6g}" for key, value in metrics.items())
-    save_checkpoint(config.out / "model", model, tokenizer, itp_config, card=card)
+    say(
+        f"{title}: {len(rows)} rows, {counts['tokens']:,} tokens, {labels:,} with loss; "
+        f"{counts['trained_parameters']:,} of {counts['parameters']:,} parameters learn"
+    )
+    metrics = fit(
+        model,
+        tokenizer,
+        rows,
+        eval_rows,
+        out=config.out,
+        settings=config.optim,
+        title=title,
+        schedule=config.schedule,
+        probe=probe(held_out, tokenizer, prompts) if probe else None,
+    )
+    metrics |= counts
+    if is_main():
+        card = "\n".join(f"- {key}: {value:.6g}" for key, value in metrics.items())
+        publish(config, tokenizer, itp_config, card)
     return metrics
 
 
 def _base_model(config: SftConfig, texts: Callable[[], Iterable[str]]) -> tuple:
+    """Model (with adapters, for LoRA) and tokenizer to start from."""
+    import torch
+
+    from itp.lm.tokens import SPECIAL_TOKENS
     from itp.lm.transformers import add_special_tokens, load_pretrained
+    from itp.training.lora import add_adapters
     from itp.training.scratch import SIZES, fresh_model, train_tokenizer
 
     kind, _, size = config.base.partition(":")
     if kind != "scratch":
-        model, tokenizer = load_pretrained(config.base)
+        # Frozen weights need no fp32 copy; on a GPU that halves them.
+        frozen = config.lora.lora_r and config.optim.bf16 and torch.cuda.is_available()
+        model, tokenizer = load_pretrained(config.base, dtype="bfloat16" if frozen else "float32")
+        new = [token for token in SPECIAL_TOKENS if token not in tokenizer.get_vocab()]
         add_special_tokens(model, tokenizer)
+        if config.lora.lora_r:
+            new_ids = [tokenizer.convert_tokens_to_ids(token) for token in new]
+            model = add_adapters(model, config.lora, new_ids)  # pyright: ignore[reportArgumentType]
         return model, tokenizer
     if size not in SIZES:
         raise ConfigError(f"--base {config.base} is unknown: choose scratch:{'|'.join(SIZES)}, a folder or a model id")
     tokenizer = train_tokenizer(texts(), vocab_size=config.vocab_size)
     return fresh_model(tokenizer, size), tokenizer
+
+
+def publish(config: SftConfig, tokenizer: PreTrainedTokenizerBase, itp_config: ItpConfig, card: str) -> None:
+    """Turn what `fit` left in OUT/checkpoints into the folders that later stages load; see `train_stage`."""
+    from itp.policy.checkpoint import complete_checkpoint
+    from itp.training.lora import merge
+    from itp.training.trainer import BEST, LAST
+
+    checkpoints = config.out / "checkpoints"
+    if config.lora.lora_r:
+        _move(checkpoints / LAST, config.out / "last", "adapter")
+        _move(checkpoints / BEST, config.out / "adapter", "")
+        model, tokenizer = merge(config.base, config.out / "adapter", dtype="float32")
+        model.save_pretrained(config.out / "merged_full")
+        complete_checkpoint(config.out / "merged_full", tokenizer, itp_config, card=card)
+        _link(config.out / "model", "merged_full")
+        return
+    _move(checkpoints / LAST, config.out / "last", "model")
+    _move(checkpoints / BEST, config.out / "model", "")
+    for name in ("model", "last"):
+        if not (config.out / name).is_symlink():
+            complete_checkpoint(config.out / name, tokenizer, itp_config, card=card)
+
+
+def _move(source: Path, target: Path, best: str) -> None:
+    """Rename a folder over another; a link (the last weights are the best ones) becomes a link to `best`."""
+    if source.is_symlink():
+        source.unlink()
+        _link(target, best)
+    elif source.is_dir():
+        _clear(target)
+        source.rename(target)
+
+
+def _link(path: Path, target: str) -> None:
+    _clear(path)
+    path.symlink_to(target)
+
+
+def _clear(path: Path) -> None:
+    if path.is_symlink():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)
 
 
 def _texts(trajectories: Sequence[Trajectory], prompts: object, make_rows: Callable[..., Iterable]) -> Iterable[str]:

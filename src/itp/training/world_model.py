@@ -6,9 +6,19 @@ itp train world-model --data out/data --out out/world_model
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from itp.errors import ConfigError
 from itp.training.sft import Optimisation
 from itp.training.stage import SftConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from itp.state_text.prompts import PromptBuilder
+    from itp.types import Trajectory
 
 
 @dataclass
@@ -21,6 +31,14 @@ class Config(SftConfig):
     """Labelled steps per training sequence."""
     max_observation_tokens: int = 192
     """Limit of one imagined observation, kept in the checkpoint; less makes small models' endless lists cheaper."""
+    mix: float | None = None
+    """Share of expert episodes (D_exp) among the training episodes, the rest being rollouts (D_roll); default: all."""
+    max_noise: float = 1.0
+    """Leave out rollouts with a greater share of actions that the expert would not have taken."""
+    eval_episodes: int = 16
+    """Held-out episodes in which each evaluation lets the model run freely; 0 measures the loss alone."""
+    eval_horizon: int = 3
+    """Steps of that free running."""
     optim: Optimisation = field(default_factory=lambda: Optimisation(lr=2e-3))
     """Optimiser settings."""
 
@@ -33,8 +51,11 @@ def run(config: Config) -> None:
     from itp.policy.checkpoint import ItpConfig
     from itp.run_folder import open_run
     from itp.state_text.renderers import get_renderer
+    from itp.training.mixture import mixture
     from itp.training.stage import finish, train_stage
 
+    if config.eval_horizon < 1:
+        raise ConfigError(f"--eval-horizon {config.eval_horizon} is too small: give 1 or more")
     renderer = get_renderer(config.renderer).name
     with open_run(config.out, config, command="train world-model") as folder:
         if finish(folder):
@@ -48,4 +69,31 @@ def run(config: Config) -> None:
             parent=config.base,
         )
         rows = partial(world_model_rows, window=config.window)
-        finish(folder, train_stage(config, itp_config, rows, title="world model"))
+        select = partial(mixture, mix=config.mix, max_noise=config.max_noise, seed=config.optim.seed)
+        probe = partial(fidelity_probe, config)
+        finish(folder, train_stage(config, itp_config, rows, title="world model", select=select, probe=probe))
+
+
+def fidelity_probe(
+    config: Config, held_out: list[Trajectory], tokenizer: PreTrainedTokenizerBase, prompts: PromptBuilder
+) -> Callable[[PreTrainedModel], dict[str, float]] | None:
+    """A judge of the model in training: exact match and token-F1, `_hH` after H steps of its own predictions."""
+    from itp.lm.base import Sampling
+    from itp.lm.transformers import TransformersLM
+    from itp.world_model.free_running import free_running, stretches
+    from itp.world_model.text import TextWorldModel
+
+    items = stretches(held_out, config.eval_horizon, limit=config.eval_episodes, seed=config.optim.seed)
+    if not items:
+        return None
+
+    def judge(model: PreTrainedModel) -> dict[str, float]:
+        lm = TransformersLM(model, tokenizer, name="in training")
+        world_model = TextWorldModel(lm, prompts, Sampling(max_new_tokens=config.max_observation_tokens))
+        figures = {}
+        for h, outcomes in enumerate(free_running(world_model, items), start=1):
+            figures[f"exact_h{h}"] = sum(outcome.exact for outcome in outcomes) / len(outcomes)
+            figures[f"f1_h{h}"] = sum(outcome.f1 for outcome in outcomes) / len(outcomes)
+        return figures
+
+    return judge

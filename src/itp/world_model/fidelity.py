@@ -1,4 +1,6 @@
-"""`itp world-model eval`: how true a world model's next observations are, split by action type and by who acted.
+"""`itp world-model eval`: how true a world model's next observations are.
+
+One step from real states, split by action verb and by who acted; and several steps from its own predictions.
 
     itp world-model eval --world-model out/world_model/model --data out/valid --train-data out/data --out out/fidelity
 
@@ -18,6 +20,8 @@ from typing import TYPE_CHECKING
 from itp.errors import DataError
 from itp.types import State, Trajectory
 from itp.world_model.base import Prediction
+from itp.world_model.free_running import Stretch, free_running, stretches
+from itp.world_model.metrics import Outcome, token_f1
 
 if TYPE_CHECKING:
     from itp.world_model.base import WorldModel
@@ -39,6 +43,10 @@ class Config:
     """Training episodes, for the lookup table."""
     transitions: int = 2000
     """Steps to judge, drawn evenly; 0 takes all."""
+    horizon: int = 5
+    """Steps of free running: the model reads its own predictions along the episode's real actions."""
+    stretches: int = 200
+    """Episodes to run freely in, one stretch each; 0 takes all that are long enough."""
     batch_size: int = 64
     """Steps predicted at once."""
     device: str = "cpu"
@@ -55,15 +63,6 @@ class Transition:
     action: str
     observation: str
     expert: bool
-
-
-def token_f1(predicted: str, real: str) -> float:
-    """F1 over white-space tokens, counted with multiplicity; 1 when both are empty."""
-    left, right = Counter(predicted.split()), Counter(real.split())
-    if not left or not right:
-        return float(left == right)
-    shared = sum((left & right).values())
-    return 2 * shared / (sum(left.values()) + sum(right.values()))
 
 
 class LookupTable:
@@ -104,32 +103,42 @@ def evaluate(model: WorldModel, items: Sequence[Transition], *, batch_size: int 
     """Exact match and token-F1, overall, for expert and noisy actions, and by action verb.
 
     Returns:
-        group name -> {"n", "exact_match", "exact_match_low", "exact_match_high", "token_f1"}; the bounds are a 95%
-        Wilson interval.
+        group name -> `summary` of its outcomes.
     """
-    from itp.evaluation.stats import wilson_interval
-
-    groups: defaultdict[str, list[tuple[bool, float]]] = defaultdict(list)
+    groups: defaultdict[str, list[Outcome]] = defaultdict(list)
     for start in range(0, len(items), batch_size):
         batch = items[start : start + batch_size]
         predictions = model.predict([item.state for item in batch], [item.action for item in batch])
         for item, prediction in zip(batch, predictions, strict=True):
-            outcome = (prediction.observation == item.observation, token_f1(prediction.observation, item.observation))
+            outcome = Outcome(
+                prediction.observation == item.observation, token_f1(prediction.observation, item.observation)
+            )
             for group in ("all", "expert" if item.expert else "noisy", (item.action.split() or [""])[0]):
                 groups[group].append(outcome)
-    table = {}
-    for group, outcomes in groups.items():
-        exact = sum(hit for hit, _ in outcomes)
-        low, high = wilson_interval(exact, len(outcomes))
-        f1 = sum(f for _, f in outcomes) / len(outcomes)
-        table[group] = {
-            "n": len(outcomes),
-            "exact_match": exact / len(outcomes),
-            "exact_match_low": low,
-            "exact_match_high": high,
-            "token_f1": f1,
-        }
-    return table
+    return {group: summary(outcomes) for group, outcomes in groups.items()}
+
+
+def evaluate_free_running(
+    model: WorldModel, items: Sequence[Stretch], *, batch_size: int = 64
+) -> dict[str, dict[str, float]]:
+    """`free-running h` -> `summary` of the predictions h steps into the model's own imagination."""
+    by_horizon = free_running(model, items, batch_size=batch_size)
+    return {f"free-running {h}": summary(outcomes) for h, outcomes in enumerate(by_horizon, start=1)}
+
+
+def summary(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    """`n`, `exact_match` with the bounds of its 95% Wilson interval (`_low`, `_high`), and `token_f1`."""
+    from itp.evaluation.stats import wilson_interval
+
+    exact = sum(outcome.exact for outcome in outcomes)
+    low, high = wilson_interval(exact, len(outcomes))
+    return {
+        "n": len(outcomes),
+        "exact_match": exact / len(outcomes),
+        "exact_match_low": low,
+        "exact_match_high": high,
+        "token_f1": sum(outcome.f1 for outcome in outcomes) / len(outcomes),
+    }
 
 
 def run(config: Config) -> None:
@@ -147,6 +156,7 @@ def run(config: Config) -> None:
     items = transitions(held_out)
     random.Random(config.seed).shuffle(items)
     items = items[: config.transitions] if config.transitions else items
+    long = stretches(held_out, config.horizon, limit=config.stretches or len(held_out), seed=config.seed)
     with open_run(config.out, config, command="world-model eval") as folder:
         models = {
             "model": load_world_model(config.world_model, config.device, "float32"),
@@ -156,6 +166,7 @@ def run(config: Config) -> None:
         results = {}
         for name, model in models.items():
             results[name] = evaluate(model, items, batch_size=config.batch_size)
+            results[name] |= evaluate_free_running(model, long, batch_size=config.batch_size)
             print(f"{name}: exact match {results[name]['all']['exact_match']:.1%} of {len(items)}", flush=True)
         folder.write_json(RESULT_FILE, results)
     print_table(results)
@@ -168,7 +179,7 @@ def print_table(results: dict[str, dict[str, dict[str, float]]]) -> None:
 
     table = Table("actions", "n", *results, title="next observation: exact match / token-F1")
     first = next(iter(results.values()))
-    order = ["all", "expert", "noisy"]
+    order = ["all", "expert", "noisy", *(group for group in first if group.startswith("free-running"))]
     for group in [*order, *sorted(set(first) - set(order))]:
         if group in first:
             cells = [f"{r[group]['exact_match']:6.1%} / {r[group]['token_f1']:.3f}" for r in results.values()]

@@ -19,7 +19,7 @@ from itp.policy.checkpoint import read_itp_config
 from itp.policy.model import Policy
 from itp.trace.store import TraceStore
 from itp.training.progress import Ticker
-from itp.training.sft import Optimisation, fit, split_by_episode
+from itp.training.sft import Optimisation, Schedule, fit, split_by_episode
 from itp.training.stage import read_trajectories, split_tasks
 from models import episodes, foreign_lm, lm, random_model, save_policy, tokenizer
 
@@ -37,27 +37,89 @@ def rows(count: int = 6) -> list[Row]:
     return made
 
 
-def test_the_model_gets_exactly_the_labels_of_the_rows(tmp_path: Path) -> None:
-    model = copy.deepcopy(random_model())
-    seen: list[tuple[list[int], list[int]]] = []
+def batches(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Every batch that a loss is computed on, as the trainer sees it."""
+    from itp.training.trainer import Trainer
 
-    def record(_: object, __: object, inputs: dict[str, Any]) -> None:
-        seen.extend(zip(inputs["input_ids"].tolist(), inputs["labels"].tolist(), strict=True))
+    seen: list[dict[str, Any]] = []
+    compute_loss = Trainer.compute_loss
 
-    model.register_forward_pre_hook(record, with_kwargs=True)
-    fit(model, tokenizer(), rows(), [], out=tmp_path, settings=FAST, title="test")
-    assert len(seen) == 6
+    def record(self: Any, model: Any, inputs: dict[str, Any], *rest: Any, **named: Any) -> Any:
+        seen.append(dict(inputs))
+        return compute_loss(self, model, inputs, *rest, **named)
+
+    monkeypatch.setattr(Trainer, "compute_loss", record)
+    return seen
+
+
+def pieces(seen: list[dict[str, Any]]) -> list[tuple[list[int], list[int]]]:
+    """Tokens and labels of every row in packed batches, cut at the borders that the collator gave."""
+    found = []
+    for batch in seen:
+        lengths = batch["cu_seq_lens_q"].diff().tolist()
+        cut = [batch[name][0].split(lengths) for name in ("input_ids", "labels")]
+        found += [(tokens.tolist(), labels.tolist()) for tokens, labels in zip(*cut, strict=True)]
+    return found
+
+
+@pytest.mark.parametrize("packing", [0, 60])
+def test_every_row_is_read_once_with_its_own_tokens_and_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packing: int
+) -> None:
+    seen = batches(monkeypatch)
+    schedule = Schedule(packing=packing)
+    settings = replace(FAST, batch_size=1) if packing else FAST
+    fit(random_copy(), tokenizer(), rows(), [], out=tmp_path, settings=settings, title="test", schedule=schedule)
+    assert sorted(pieces(seen)) == sorted((row.input_ids, row.labels) for row in rows())
+    if packing:
+        assert len(seen) < 6, "nothing was packed"
+        assert all(batch["input_ids"].shape[1] <= packing for batch in seen)
+
+
+def test_loss_and_gradients_are_those_of_the_rows_one_by_one(tmp_path: Path) -> None:
+    """Packed rows see nothing of each other, and each labelled token weighs the same."""
+    model, total = random_copy(), 0
     for row in rows():
-        length = len(row.input_ids)
-        [(tokens, labels)] = [item for item in seen if item[0][:length] == row.input_ids]
-        assert labels[:length] == row.labels
-        assert set(labels[length:]) <= {IGNORE}, "padding carries loss"
-        assert set(tokens[length:]) <= {lm().pad_id}
+        logits_TV = model(torch.tensor([row.input_ids])).logits[0, :-1]
+        labels = torch.tensor(row.labels[1:])
+        total = total + torch.nn.functional.cross_entropy(logits_TV, labels, ignore_index=IGNORE, reduction="sum")
+    count = sum(label != IGNORE for row in rows() for label in row.labels)
+    loss: Any = total / count
+    loss.backward()
+    norm = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]).norm()
+    settings = replace(FAST, batch_size=6, log_steps=1, lr=0.0)
+    fit(random_copy(), tokenizer(), rows(), [], out=tmp_path, settings=settings, title="test")
+    [logged] = curve(tmp_path)
+    assert logged["loss"] == pytest.approx(float(loss), rel=1e-5)
+    assert logged["grad_norm"] == pytest.approx(float(norm), rel=1e-4)
+
+
+def curve(out: Path) -> list[dict[str, float]]:
+    """The logged training steps."""
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if "loss" in line]
+
+
+def random_copy() -> Any:
+    return copy.deepcopy(random_model())
+
+
+def test_an_architecture_that_cannot_be_packed_trains_on_padded_rows(tmp_path: Path) -> None:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer()), n_embd=32, n_layer=1, n_head=2, n_positions=128))
+    before = fit(model, tokenizer(), rows(), rows(), out=tmp_path / "a", settings=replace(FAST, lr=0.0), title="test")
+    settings = replace(FAST, epochs=20, lr=1e-2)
+    after = fit(model, tokenizer(), rows(), rows(), out=tmp_path / "b", settings=settings, title="test")
+    assert after["eval_loss"] < before["eval_loss"] / 2
+    with pytest.raises(ConfigError, match="--packing cannot keep rows apart in a gpt2 model: give --packing 0"):
+        fit(model, tokenizer(), rows(), [], out=tmp_path, settings=FAST, title="test", schedule=Schedule(packing=60))
 
 
 def test_training_lowers_the_loss_on_a_toy_set(tmp_path: Path) -> None:
     settings = replace(FAST, epochs=30, lr=2e-3)
-    model = copy.deepcopy(random_model())
+    model = random_copy()
     before = fit(model, tokenizer(), rows(), rows(), out=tmp_path / "a", settings=replace(FAST, lr=0.0), title="test")
     after = fit(model, tokenizer(), rows(), rows(), out=tmp_path / "b", settings=settings, title="test")
     assert after["eval_loss"] < before["eval_loss"] / 4
@@ -67,7 +129,7 @@ def test_accumulation_changes_neither_loss_nor_result_by_much(tmp_path: Path) ->
     same = [rows()[3]] * 4
     results = []
     for accumulation in (1, 4):
-        model = copy.deepcopy(random_model())
+        model = random_copy()
         settings = replace(FAST, batch_size=4, accumulation=accumulation)
         metrics = fit(model, tokenizer(), same, [], out=tmp_path / str(accumulation), settings=settings, title="test")
         results.append((metrics["train_loss"], torch.cat([p.flatten() for p in model.parameters()])))
