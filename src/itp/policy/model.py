@@ -74,6 +74,12 @@ class Policy:
         """The same policy, its state text telling the latest `steps` only; kept in its checkpoints."""
         return Policy(self.lm, replace(self.config, history_steps=steps), self.heads)
 
+    def with_state_limit(self, tokens: int | None) -> Policy:
+        """The same policy, the state part of its prompts cut to `tokens` where it took more; None changes nothing."""
+        if tokens is None or tokens >= self.config.max_state_tokens:
+            return self
+        return Policy(self.lm, replace(self.config, max_state_tokens=tokens), self.heads)
+
     def save(self, path: Path, *, stage: str, parent: str, card: str = "") -> None:
         """Write a checkpoint folder."""
         config = replace(self.config, stage=stage, parent=parent, k_max=self.heads.k_max if self.heads else 0)

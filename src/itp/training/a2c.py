@@ -60,6 +60,10 @@ class Config(EnvFlags):
     """0 is the paper's one-step TD target; towards 1 longer returns count."""
     lr: float = 5e-5
     """Learning rate (the paper: 5e-6 for an LLM)."""
+    weight_decay: float = 0.0
+    """AdamW weight decay."""
+    head_lr: float = 1e-3
+    """Learning rate of the K-head and the value head: two small layers, the second one new."""
     alpha: float = 1.0
     """Weight of the value loss."""
     beta: float = 0.01
@@ -80,6 +84,8 @@ class Config(EnvFlags):
     """Most tokens of an imagined action."""
     max_observation_tokens: int | None = None
     """Most tokens of an imagined observation (default: the world model's own limit)."""
+    max_state_tokens: int | None = None
+    """Cut the state part of the policy's prompts to this many tokens where its checkpoint takes more."""
     history_steps: int | None = None
     """Latest steps that the state text may tell (default: as many as fit)."""
     normalize_advantages: bool = True

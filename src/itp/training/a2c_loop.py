@@ -155,6 +155,7 @@ def _load_policy(config: Config, path: str) -> Policy:
     policy = Policy.load(path, device=config.policy_device or config.device)
     if policy.heads is None:
         raise CheckpointError(f"--policy {config.policy} has no K-head and value head: run `itp train warmup` first")
+    policy = policy.with_state_limit(config.max_state_tokens)
     return policy if config.history_steps is None else policy.with_history(config.history_steps)
 
 

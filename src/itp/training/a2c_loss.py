@@ -34,7 +34,11 @@ class Learner:
         self.policy, self.config, self.reference = policy, config, reference
         self.heads = policy.heads
         self.parameters = [*policy.lm.model.parameters(), *self.heads.parameters()]
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=config.lr, weight_decay=0.0)
+        groups = [
+            {"params": [*policy.lm.model.parameters()]},
+            {"params": [*self.heads.parameters()], "lr": config.head_lr},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
 
     def update(self, steps: list[list[Transition]], *, value_only: bool) -> dict[str, float]:
         """One optimiser step on one rollout; a non-finite loss or gradient is skipped and reported."""

@@ -56,6 +56,8 @@ class Config:
     """log π of an action: sum over its tokens, or their mean."""
     max_observation_tokens: int | None = None
     """Most tokens of an imagined observation (default: the world model's own limit)."""
+    max_state_tokens: int | None = None
+    """Cut the state part of the policy's prompts to this many tokens where its checkpoint takes more."""
     states: int = 3000
     """States to label, drawn evenly from the data; 0 takes all."""
     batch_size: int = 64
@@ -143,6 +145,7 @@ def _label(file: Path, config: Config) -> None:
     work = _draw(read_trajectories(config.data), config)
     reused = _reused(config, work) if config.reuse else None
     policy = Policy.load(config.policy, device=config.policy_device or config.device)
+    policy = policy.with_state_limit(config.max_state_tokens)
     world_model = load_world_model(config.world_model, config.wm_device or config.device, "float32")
     if config.max_observation_tokens is not None and isinstance(world_model, TextWorldModel):
         world_model.sampling = replace(world_model.sampling, max_new_tokens=config.max_observation_tokens)

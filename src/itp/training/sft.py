@@ -19,6 +19,8 @@ from itp.training.progress import evaluation_callback, progress_callback, quiet_
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+SCHEDULERS = ("cosine", "linear", "constant", "constant_with_warmup")
+
 
 @dataclass
 class Optimisation:
@@ -33,7 +35,9 @@ class Optimisation:
     lr: float = 1e-3
     """Peak learning rate: 1e-3 suits models from scratch, 2e-5 is the paper's for an LLM."""
     warmup_ratio: float = 0.03
-    """Share of the steps with rising learning rate, cosine decay after it."""
+    """Share of the steps with rising learning rate."""
+    lr_scheduler_type: str = "cosine"
+    """How the learning rate goes on: cosine, linear, constant or constant_with_warmup."""
     weight_decay: float = 0.01
     """AdamW weight decay."""
     grad_clip: float = 1.0
@@ -243,6 +247,10 @@ def trainer_options(out: Path, settings: Optimisation) -> dict[str, Any]:
     """Keyword arguments that every Trainer of this project shares."""
     import torch
 
+    if settings.lr_scheduler_type not in SCHEDULERS:
+        raise ConfigError(
+            f"--lr-scheduler-type {settings.lr_scheduler_type} is unknown: choose one of {', '.join(SCHEDULERS)}"
+        )
     cpu = not torch.cuda.is_available()
     bf16, fp16 = precision(settings)
     share = per_process(settings.batch_size, "--batch-size")
@@ -260,7 +268,7 @@ def trainer_options(out: Path, settings: Optimisation) -> dict[str, Any]:
         "gradient_accumulation_steps": settings.accumulation,
         "per_device_eval_batch_size": share,
         "learning_rate": settings.lr,
-        "lr_scheduler_type": "cosine",
+        "lr_scheduler_type": settings.lr_scheduler_type,
         "warmup_steps": settings.warmup_ratio,
         "weight_decay": settings.weight_decay,
         "max_grad_norm": settings.grad_clip,

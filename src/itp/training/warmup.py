@@ -54,6 +54,8 @@ class Config:
     """With --replay: folders or files written by `itp collect`."""
     replay: float = 0.0
     """Plain imitation rows from --data for each labelled row."""
+    max_state_tokens: int | None = None
+    """Cut the state part of the policy's prompts to this many tokens where its checkpoint takes more."""
     balance: bool = False
     """Weight the K-head's loss by the inverse frequency of each K (at most 10 to 1)."""
     optim: Optimisation = field(default_factory=lambda: Optimisation(lr=3e-4, epochs=2, batch_size=64))
@@ -76,7 +78,7 @@ def run(config: Config) -> None:
             return
         torch.manual_seed(config.optim.seed)
         labels = read_labels(config.labels)
-        policy = Policy.load(config.policy)
+        policy = Policy.load(config.policy).with_state_limit(config.max_state_tokens)
         if policy.heads is None or policy.heads.k_max != config.k_max:
             policy = policy.with_heads(config.k_max)
         rows = warmup_rows(labels, policy, config)
