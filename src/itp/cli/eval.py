@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 TRACES_NAME = "traces.jsonl"
 RESULTS_NAME = "results.json"
-MAY_DIFFER = ("out", "batch_size", "device", "workers", "step_timeout")
+MAY_DIFFER = ("out", "batch_size", "device", "policy_device", "wm_device", "workers", "step_timeout")
 """Settings that a resumed run may change, since they do not change what is played."""
 
 
@@ -50,8 +50,14 @@ class Config(EnvFlags):
     """World model checkpoint: a folder, a Hugging Face id, or rules."""
     action: str = "score"
     """How an action is chosen: score (the best admissible command) or generate (free text, never repaired)."""
+    action_tokens: int = 16
+    """Most tokens of a generated action."""
     k_max: int | None = None
     """Largest horizon; must equal that of the checkpoint's K-head (default: the checkpoint's)."""
+    max_observation_tokens: int | None = None
+    """Most tokens of an imagined observation (default: the world model's own limit)."""
+    history_steps: int | None = None
+    """Latest steps that the policy's state text may tell (default: as the checkpoint says)."""
     episodes: int = 0
     """Tasks to play; fewer than the split gives the same fixed subset to every planner and seed. 0 plays all."""
     batch_size: int = 16
@@ -63,9 +69,15 @@ class Config(EnvFlags):
     seed: int = 0
     """Of every random draw."""
     device: str = "cpu"
-    """Where models run: cpu, cuda, cuda:1, mps."""
+    """Where models run, where the next two do not say otherwise: cpu, cuda, cuda:1, mps."""
+    policy_device: str = ""
+    """Where the policy runs."""
+    wm_device: str = ""
+    """Where the world model runs."""
     dtype: str = "float32"
     """Precision of model weights: float32, bfloat16 or float16."""
+    wm_dtype: str = ""
+    """Precision of the world model's weights (default: --dtype)."""
 
 
 def run(config: Config) -> None:
@@ -95,7 +107,14 @@ def check(config: Config) -> None:
         ("--workers", config.workers, 0),
         ("--step-timeout", config.step_timeout, 1),
         ("--seed", config.seed, 0),
+        ("--action-tokens", config.action_tokens, 1),
         ("--k-max", config.k_max if config.k_max is not None else 1, 1),
+        (
+            "--max-observation-tokens",
+            config.max_observation_tokens if config.max_observation_tokens is not None else 1,
+            1,
+        ),
+        ("--history-steps", config.history_steps if config.history_steps is not None else 1, 1),
     ):
         if value < least:
             raise ConfigError(f"{flag} {value} is too small: give at least {least}")
@@ -152,8 +171,13 @@ def planner_spec(config: Config) -> PlannerSpec:
         world_model=config.world_model,
         action=config.action,
         k_max=config.k_max,
-        device=config.device,
+        device=config.policy_device or config.device,
         dtype=config.dtype,
+        wm_device=config.wm_device or config.device,
+        wm_dtype=config.wm_dtype,
+        action_tokens=config.action_tokens,
+        max_observation_tokens=config.max_observation_tokens,
+        history_steps=config.history_steps,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from itp.errors import ConfigError
@@ -28,6 +28,10 @@ class PlannerSpec:
         world_model: checkpoint folder, Hugging Face id, or `rules`.
         action: "score" or "generate".
         k_max: largest horizon; must equal that of the checkpoint's K-head when it has one. None takes the checkpoint's.
+        device, dtype: where and how the models run; `wm_device` and `wm_dtype`, when given, for the world model.
+        action_tokens: most tokens of a generated action.
+        max_observation_tokens: most tokens of an imagined observation; None is the world model's own limit.
+        history_steps: latest steps that the policy's state text tells; None is as many as its checkpoint says.
     """
 
     planner: str
@@ -38,6 +42,11 @@ class PlannerSpec:
     k_max: int | None = None
     device: str = "cpu"
     dtype: str = "float32"
+    wm_device: str = ""
+    wm_dtype: str = ""
+    action_tokens: int = 16
+    max_observation_tokens: int | None = None
+    history_steps: int | None = None
 
 
 def build_planner(spec: PlannerSpec) -> Planner:
@@ -65,6 +74,7 @@ def _build_model_planner(spec: PlannerSpec) -> ItpPlanner:
         raise ConfigError(
             "--planner itp needs --world-model PATH (a folder written by `itp train world-model`) or rules"
         )
+    from itp.lm.base import Sampling
     from itp.planners.horizon import FixedHorizon, check_fixed, parse_horizon
     from itp.planners.itp import ItpPlanner
     from itp.policy.model import Policy
@@ -72,21 +82,41 @@ def _build_model_planner(spec: PlannerSpec) -> ItpPlanner:
     if spec.planner == "itp" and spec.horizon not in ("learned", "random"):
         check_fixed(spec.horizon, spec.k_max if spec.k_max is not None else 1_000)
     policy = Policy.load(spec.policy, k_max=spec.k_max, device=spec.device, dtype=spec.dtype)
-    action = "score" if spec.action == "score" else "generate"
+    policy = policy if spec.history_steps is None else policy.with_history(spec.history_steps)
+    action, sampling = "score" if spec.action == "score" else "generate", Sampling(spec.action_tokens)
     if spec.planner == "act":
-        return ItpPlanner(policy, None, FixedHorizon(0), action_mode=action, name="act")
+        return ItpPlanner(policy, None, FixedHorizon(0), action_mode=action, action_sampling=sampling, name="act")
     k_max = spec.k_max if spec.k_max is not None else policy.config.k_max or DEFAULT_K_MAX
     horizon = parse_horizon(spec.horizon, policy=policy, k_max=k_max)
-    world_model = load_world_model(spec.world_model, spec.device, spec.dtype) if needs_world_model else None
-    return ItpPlanner(policy, world_model, horizon, action_mode=action, name=f"itp {horizon.name}")
+    world_model = _world_model(spec) if needs_world_model else None
+    return ItpPlanner(
+        policy,
+        world_model,
+        horizon,
+        action_mode=action,
+        action_sampling=sampling,
+        name=f"itp {horizon.name}",
+    )
 
 
-def load_world_model(path: str, device: str, dtype: str) -> WorldModel:
-    """Load a world model checkpoint, or the rule-based memory for `rules`."""
+def _world_model(spec: PlannerSpec) -> WorldModel:
+    return load_world_model(
+        spec.world_model,
+        spec.wm_device or spec.device,
+        spec.wm_dtype or spec.dtype,
+        max_observation_tokens=spec.max_observation_tokens,
+    )
+
+
+def load_world_model(path: str, device: str, dtype: str, *, max_observation_tokens: int | None = None) -> WorldModel:
+    """Load a world model checkpoint, or the rule-based memory for `rules`, which knows no limit of tokens."""
     if path == "rules":
         from itp.world_model.rules import RuleWorldModel
 
         return RuleWorldModel()
     from itp.world_model.text import TextWorldModel
 
-    return TextWorldModel.load(path, device=device, dtype=dtype)
+    world_model = TextWorldModel.load(path, device=device, dtype=dtype)
+    if max_observation_tokens is not None:
+        world_model.sampling = replace(world_model.sampling, max_new_tokens=max_observation_tokens)
+    return world_model

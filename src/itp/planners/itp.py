@@ -32,6 +32,7 @@ class ItpPlanner:
         horizon: chooses K_t.
         action_mode: "score" picks the admissible command with the highest log π(a | s, τ̂) (where the environment lists
             none, it generates); "generate" decodes greedily and never repairs the text.
+        action_sampling: how a generated action is decoded.
     """
 
     def __init__(
@@ -41,12 +42,14 @@ class ItpPlanner:
         horizon: HorizonSelector,
         *,
         action_mode: ActionMode = "score",
+        action_sampling: Sampling = ACTION,
         name: str = "itp",
     ) -> None:
         self.policy = policy
         self.world_model = world_model
         self.horizon = horizon
         self.action_mode = action_mode
+        self.action_sampling = action_sampling
         self.name = name
 
     def decide(self, contexts: Sequence[DecisionContext]) -> list[Decision]:
@@ -93,7 +96,7 @@ class ItpPlanner:
     ) -> list[tuple[str, str, str, Usage]]:
         start = time.perf_counter()
         completions = self.policy.generate_actions(
-            [c.state for c in contexts], [i.foresight for i in imaginations], ACTION
+            [c.state for c in contexts], [i.foresight for i in imaginations], self.action_sampling
         )
         seconds = (time.perf_counter() - start) / len(contexts)
         results = []
