@@ -18,6 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from itp import make_env
 from itp.data.collect import NoisyPlanner, label_with_expert
 from itp.envs.alfworld.expert import Expert
+from itp.envs.vector import make_vector
 from itp.lm.base import Completion, Sampling, Scores
 from itp.lm.transformers import TransformersLM
 from itp.planners.simple import ExpertPlanner
@@ -27,9 +28,12 @@ from itp.policy.model import Policy
 from itp.rollout.lockstep import run_episodes
 from itp.state_text.prompts import PromptBuilder
 from itp.state_text.renderers import get_renderer
+from itp.training.a2c import Config
+from itp.training.a2c_actor import Actor
 from itp.training.scratch import fresh_model, train_tokenizer
 from itp.types import ImaginedStep, ImaginedTrajectory, State, Trajectory, Usage
-from itp.world_model.base import Prediction
+from itp.world_model.base import Prediction, WorldModel
+from itp.world_model.rules import RuleWorldModel
 from itp.world_model.text import TextWorldModel
 
 torch.set_num_threads(1)
@@ -115,6 +119,13 @@ def make_world_model(renderer: str = "history-v1", *, seed: int = 1, max_new_tok
     return TextWorldModel(language_model, prompts, Sampling(max_new_tokens=max_new_tokens))
 
 
+def make_actor(config: Config, policy: Policy | None = None, world_model: WorldModel | None = None) -> Actor:
+    """A2C's actor in household games, with a random policy and the rule world model unless told otherwise."""
+    envs = make_vector(config.env_factory(), config.envs)
+    actor_policy = policy or make_policy(k_max=2)
+    return Actor(config, actor_policy, world_model or RuleWorldModel(), envs, envs.task_ids, config.seed)
+
+
 def save_policy(path: Path, *, k_max: int = 0, renderer: str = "memory-v1", seed: int = 0) -> str:
     """A random policy as a checkpoint folder."""
     make_policy(renderer, k_max=k_max, seed=seed).save(path, stage="warmup" if k_max else "policy", parent="test")
@@ -172,6 +183,17 @@ class ScriptedPolicy:
     ) -> list[Completion]:
         self.acted += zip(states, foresights, strict=True)
         return [Completion(self.act(state), -1.0, 10, 2) for state in states]
+
+    def score_horizons(
+        self,
+        states: Sequence[State],
+        foresights: Sequence[ImaginedTrajectory],
+        actions: Sequence[str],
+        horizons: Sequence[Sequence[int]],
+    ) -> list[tuple[float, ...]]:
+        rows = list(zip(states, foresights, actions, horizons, strict=True))
+        self.acted += [(state, foresight.prefix(k)) for state, foresight, _, ks in rows for k in ks]
+        return [tuple(self.score(s, f.prefix(k), a) for k in ks) for s, f, a, ks in rows]
 
     def score_actions(
         self, states: Sequence[State], foresights: Sequence[ImaginedTrajectory], candidates: Sequence[Sequence[str]]

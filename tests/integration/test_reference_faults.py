@@ -31,21 +31,21 @@ from itp.policy.heads import PolicyHeads
 from itp.rollout.lockstep import run_episodes
 from itp.state_text.prompts import PromptBuilder
 from itp.state_text.renderers import RENDERERS, get_renderer
-from itp.training import a2c, a2c_loop
-from itp.training.a2c_loop import Actor
-from itp.training.pseudo_label import LabelledState
+from itp.training import a2c, a2c_loss
+from itp.training.a2c_loss import Learner, a2c_losses
+from itp.training.labels import LabelledState
 from itp.training.sft import Optimisation, fit
 from itp.training.warmup import Config as WarmupConfig
 from itp.training.warmup import _train, warmup_rows
 from itp.types import DecisionContext, StopReason
 from itp.world_model.imagination import imagine
-from itp.world_model.rules import RuleWorldModel
 from models import (
     ScriptedPolicy,
     ScriptedWorldModel,
     episodes,
     imagined,
     lm,
+    make_actor,
     make_policy,
     make_world_model,
     random_model,
@@ -157,6 +157,7 @@ def test_the_world_model_has_one_prompt_in_training_labelling_learning_and_actin
     trajectory = episodes()[0]
     step = trajectory.steps[3]
     world.predict([trajectory.states()[3]], [step.decision.action])
+    world._known.clear()  # what is asked again would be remembered
     rows = list(world_model_rows([trajectory], lambda text: encode(tokenizer(), text), world.prompts))
     trained = [token for row in rows for token in row.input_ids]
     queried = lm().encode(asked[0])
@@ -164,13 +165,15 @@ def test_the_world_model_has_one_prompt_in_training_labelling_learning_and_actin
     asked.clear()
     policy = cast("Any", ScriptedPolicy(lambda _: "look"))
     imagine([state], [1], policy, world)
+    world._known.clear()
     ItpPlanner(policy, world, FixedHorizon(1)).decide([DecisionContext(state, ("look",))])
     settings = a2c.Config(out=Path(), policy="", world_model="", envs=1, rollout=1)
-    actor = Actor(settings, make_policy(k_max=1), world)
-    actor.states, actor.policy.propose = [state], policy.propose  # pyright: ignore[reportAttributeAccessIssue]
+    world._known.clear()
+    actor = make_actor(settings, make_policy(k_max=1), world)
+    actor._begin(0)
+    actor.slots[0].state, actor.slots[0].commands = state, ("look", "inventory", "go to nowhere 1")
+    actor.policy.propose = policy.propose  # pyright: ignore[reportAttributeAccessIssue]
     monkeypatch.setattr(actor, "_draw", lambda probs: [1] if probs.shape[-1] == 2 else [0])
-    actor.candidates = [("look", "inventory", "go to nowhere 1")]
-    actor.envs[0].reset(options={"task_id": actor.envs[0].task_ids[0]})
     actor._step()
     assert asked == [world.prompts.world_model(state, "look")] * 3
 
@@ -198,20 +201,18 @@ def test_truncation_never_drops_the_action_cue(budget: int) -> None:
 
 
 def test_no_training_row_is_cut_on_its_right(tmp_path: Path) -> None:
-    """The longest row keeps its last label when it goes through the trainer."""
+    """Every token of every row goes through the trainer, however rows are batched."""
     prompts = PromptBuilder(get_renderer("history"))
     rows = list(policy_rows(episodes()[:2], lambda text: encode(tokenizer(), text), prompts))
-    model, longest = copy.deepcopy(random_model()), []
+    model, seen = copy.deepcopy(random_model()), []
     model.register_forward_pre_hook(
-        lambda _, __, inputs: longest.append(
-            max(sum(t != lm().pad_id for t in row) for row in inputs["input_ids"].tolist())
-        ),
+        lambda _, __, inputs: seen.append(int((inputs["input_ids"] != lm().pad_id).sum())),
         with_kwargs=True,
     )
     fit(
         model, tokenizer(), rows, [], out=tmp_path, settings=Optimisation(epochs=1, batch_size=8, bf16=False), title="t"
     )
-    assert max(longest) == max(len(row.input_ids) for row in rows)
+    assert sum(seen) == sum(len(row.input_ids) for row in rows)
     assert all(any(label != IGNORE for label in row.labels) for row in rows)
 
 
@@ -219,7 +220,7 @@ def test_the_log_probability_is_that_of_the_sampled_action_at_the_sampling_tempe
     """It was taken of the projected action, at temperature 1, while sampling at 0.7."""
     settings = a2c.Config(out=Path(), policy="", world_model="", envs=3, rollout=2, temperature=0.7)
     policy = make_policy(k_max=2)
-    actor, drawn = Actor(settings, policy, RuleWorldModel()), []
+    actor, drawn = make_actor(settings, policy), []
     draw = actor._draw
 
     def recording(probs: torch.Tensor) -> list[int]:
@@ -235,8 +236,7 @@ def test_the_log_probability_is_that_of_the_sampled_action_at_the_sampling_tempe
     )
     with torch.no_grad():
         one_by_one = [
-            float(a2c_loop._losses([row], -torch.ones(1), torch.zeros(1), policy, settings)["policy_loss"])
-            for row in rows
+            float(a2c_losses([row], -torch.ones(1), torch.zeros(1), policy, settings)["policy_loss"]) for row in rows
         ]
     assert one_by_one == pytest.approx(sampled.flatten().log().tolist(), abs=1e-3)
 
@@ -288,15 +288,12 @@ def test_an_update_learns_from_many_environments_and_steps(monkeypatch: pytest.M
     """One environment and one step an update: the reference's gradient was that of a single action."""
     policy = make_policy(k_max=1, fresh=True)
     settings = a2c.Config(out=Path(), policy="", world_model="", envs=4, rollout=3)
-    steps = Actor(settings, policy, RuleWorldModel()).collect()
+    steps = make_actor(settings, policy).collect()
     assert len({transition.state.task for transition in steps[0]}) > 1
     used: list[int] = []
-    losses: Callable[..., Any] = a2c_loop._losses
-    monkeypatch.setattr(a2c_loop, "_losses", lambda rows, *rest: used.append(len(rows)) or losses(rows, *rest))
-    assert policy.heads is not None
-    parameters = [*policy.lm.model.parameters(), *policy.heads.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=0.0)
-    a2c_loop._update(steps, policy, optimizer, parameters, settings, value_only=False)
+    losses: Callable[..., Any] = a2c_losses
+    monkeypatch.setattr(a2c_loss, "a2c_losses", lambda rows, *rest: used.append(len(rows)) or losses(rows, *rest))
+    Learner(policy, settings).update(steps, value_only=False)
     assert sum(used) == 12
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,14 +15,16 @@ import pytest
 import torch
 
 from itp.cli.main import main
-from itp.errors import TrainingError
+from itp.envs.vector import Failure, Outcome
+from itp.errors import EnvError, TrainingError
 from itp.lm.base import Sampling
 from itp.policy.model import Policy
-from itp.training import a2c_loop
+from itp.training import a2c_loop, a2c_loss
 from itp.training.a2c import Config
-from itp.training.a2c_loop import Actor, Transition, _losses, _update
-from itp.world_model.rules import RuleWorldModel
-from models import imagined, make_policy, save_policy, save_world_model, some_states
+from itp.training.a2c_actor import MAX_FAILURES, Actor, Transition
+from itp.training.a2c_loss import Learner, a2c_losses
+from itp.types import State
+from models import imagined, make_actor, make_policy, save_policy, save_world_model, some_states
 
 COMMANDS = ("look", "go to drawer 1", "go to drawer 12", "inventory")
 
@@ -30,26 +34,22 @@ def config(out: Path = Path(), **changes: Any) -> Config:
     return replace(base, **changes)
 
 
-def actor(settings: Config, policy: Policy | None = None) -> Actor:
-    return Actor(settings, policy or make_policy(k_max=2), RuleWorldModel())
-
-
-def transitions() -> list[Transition]:
+def transitions(policy: Policy) -> list[Transition]:
     foresights = [imagined(), imagined(("look", "Nothing.")), imagined(("look", "A."), ("look", "B."))]
     return [
-        Transition(state, k, foresight, COMMANDS[: k + 2], k, 0.0, 0.0)
+        Transition(state, k, foresight, policy.lm.trie(COMMANDS[: k + 2]), k, 0.0, 0.0)
         for k, (state, foresight) in enumerate(zip(some_states(3), foresights, strict=True))
     ]
 
 
 def test_losses_are_those_of_eq_8_for_the_sampled_action_at_the_sampling_temperature() -> None:
     policy, settings = make_policy(k_max=2), config(temperature=0.7)
-    rows, advantages, targets = transitions(), torch.tensor([1.0, -2.0, 0.5]), torch.tensor([0.1, 0.2, 0.3])
+    rows, advantages, targets = transitions(policy), torch.tensor([1.0, -2.0, 0.5]), torch.tensor([0.1, 0.2, 0.3])
     with torch.no_grad():
-        losses = _losses(rows, advantages, targets, policy, settings)
+        losses = a2c_losses(rows, advantages, targets, policy, settings)
     total, errors, entropies = 0.0, [], []
-    for row, advantage, target in zip(rows, advantages.tolist(), targets.tolist(), strict=True):
-        scores = np.array(policy.score_actions([row.state], [row.foresight], [row.candidates])[0].logprobs)
+    for k, (row, advantage, target) in enumerate(zip(rows, advantages.tolist(), targets.tolist(), strict=True)):
+        scores = np.array(policy.score_actions([row.state], [row.foresight], [COMMANDS[: k + 2]])[0].logprobs)
         weights = np.exp(scores / 0.7 - (scores / 0.7).max())
         control = policy.control([row.state])
         probs_k = control.horizon_logits_BK[0].softmax(-1).numpy()
@@ -63,23 +63,27 @@ def test_losses_are_those_of_eq_8_for_the_sampled_action_at_the_sampling_tempera
 
 def test_a_rollout_links_values_within_episodes_and_records_what_was_really_done() -> None:
     settings = config(rollout=4, envs=3)
-    player = actor(settings)
+    player, sent = make_actor(settings), []
+    step_envs = player.envs.step
+    player.envs.step = lambda actions: sent.append(actions) or step_envs(actions)
     steps = player.collect()
     assert len(steps) == 4
     assert all(len(step) == 3 for step in steps)
     for n in range(3):
-        for before, after in pairwise(steps):
+        for t, (before, after) in enumerate(pairwise(steps)):
             assert before[n].next_value == after[n].value
-            command = before[n].candidates[before[n].action]
+            command = sent[t][n]
+            path = before[n].actions.paths[before[n].action]
+            assert [before[n].actions.tokens[i] for i in path] == [*player.policy.lm.encode_continuation(command)]
             assert after[n].state.history[:-1] == before[n].state.history
             assert after[n].state.history[-1][0] == command
             assert len(before[n].foresight) == before[n].horizon
-        value = player.policy.control([player.states[n]]).values_B[0]
+        value = player.policy.control([player.slots[n].state]).values_B[0]
         assert steps[-1][n].next_value == pytest.approx(float(value), abs=1e-4)
 
 
 def test_an_episode_cut_by_the_step_limit_bootstraps_from_the_state_it_was_cut_in() -> None:
-    player = actor(config(rollout=2, max_steps=1))
+    player = make_actor(config(rollout=2, max_steps=1))
     steps = player.collect()
     for transition in (t for step in steps for t in step):
         assert transition.truncated
@@ -90,23 +94,28 @@ def test_an_episode_cut_by_the_step_limit_bootstraps_from_the_state_it_was_cut_i
 
 def test_the_reward_is_that_of_eq_7() -> None:
     for transition in (
-        t for step in actor(config(cost="paper", lambda_k=0.2, lambda_step=0.03)).collect() for t in step
+        t for step in make_actor(config(cost="paper", lambda_k=0.2, lambda_step=0.03)).collect() for t in step
     ):
         assert transition.reward == pytest.approx(-0.03 - 0.2 * transition.horizon)
 
 
-def test_a_win_earns_the_environments_reward_and_the_bonus_and_ends_the_episode(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    player = actor(config(rollout=1, lambda_k=0.0, lambda_step=0.01, success_bonus=0.5))
-    for env in player.envs:
-        step = env.step
+class Answers:
+    """An environment's vector whose steps answer what a test says."""
 
-        def won(action: str, step: Any = step) -> Any:
-            observation, _, _, _, info = step(action)
-            return observation, 1.0, True, True, {**info, "won": True}
+    def __init__(self, player: Actor, outcome: Any) -> None:
+        self.envs, self.outcome = player.envs, outcome
+        self.num_envs, self.task_ids = player.envs.num_envs, player.envs.task_ids
+        self.reset = player.envs.reset
 
-        monkeypatch.setattr(env, "step", won)
+    def step(self, actions: Mapping[int, str]) -> dict[int, Outcome]:
+        return {slot: self.outcome(outcome) for slot, outcome in self.envs.step(actions).items()}
+
+
+def test_a_win_earns_the_environments_reward_and_the_bonus_and_ends_the_episode() -> None:
+    player = make_actor(config(rollout=1, lambda_k=0.0, lambda_step=0.01, success_bonus=0.5))
+    player.envs = Answers(  # pyright: ignore[reportAttributeAccessIssue]
+        player, lambda turn: replace(turn, reward=1.0, terminated=True, truncated=True, info={**turn.info, "won": True})
+    )
     for transition in player.collect()[0]:
         assert transition.reward == pytest.approx(1 + 0.5 - 0.01)
         assert transition.terminated
@@ -114,11 +123,117 @@ def test_a_win_earns_the_environments_reward_and_the_bonus_and_ends_the_episode(
     assert list(player.wins) == [True, True]
 
 
-def update(policy: Policy, settings: Config, *, value_only: bool = False) -> dict[str, float]:
+def test_an_environment_that_fails_costs_its_episode_only() -> None:
+    player = make_actor(config(rollout=2, lambda_k=0.0))
+    outcomes = iter([Failure("it broke")])
+    player.envs = Answers(player, lambda turn: next(outcomes, None) or turn)  # pyright: ignore[reportAttributeAccessIssue]
+    first, second = player.collect()
+    assert first[0].truncated
+    assert (first[0].reward, first[0].next_value) == (0.0, first[0].value)
+    assert second[0].state.history == (), "the slot plays another episode"
+    assert len(second[1].state.history) == 1
+    player.envs = Answers(player, lambda turn: Failure("it broke"))  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(EnvError, match=f"{MAX_FAILURES + 1} episodes in a row failed; the last said: it broke"):
+        [player.collect() for _ in range(MAX_FAILURES)]
+
+
+def test_generated_actions_are_sent_as_they_are_and_scored_as_the_tokens_drawn() -> None:
+    policy = make_policy(k_max=1)
+    settings = config(action="generate", temperature=0.7, top_p=0.8, invalid_penalty=0.25, lambda_k=0.0, rollout=1)
+    player, sent = make_actor(settings, policy), []
+    step_envs = player.envs.step
+    player.envs.step = lambda actions: sent.append(actions) or step_envs(actions)
+    for n, transition in enumerate(player.collect()[0]):
+        tokens = [transition.actions.tokens[i] for i in transition.actions.paths[0]]
+        text = policy.lm.tokenizer.decode(tokens, skip_special_tokens=True)
+        assert sent[0][n] == str(text).strip()
+        assert transition.reward == pytest.approx(-0.01 - 0.25), "a random model writes no admissible command"
+        prompt = policy.lm.encode(policy.prompts.act(transition.state, transition.foresight))
+        expected = 0.0
+        with torch.no_grad():
+            for i, token in enumerate(tokens):
+                logits = policy.lm.model(torch.tensor([prompt + tokens[:i]])).logits[0, -1].double() / 0.7  # pyright: ignore[reportCallIssue]
+                probs, order = logits.softmax(-1).sort(descending=True)
+                kept = order[: int((probs.cumsum(-1) - probs < 0.8).sum())]
+                assert token in kept.tolist()
+                expected += float(logits[token] - logits[kept].logsumexp(-1))
+            found = a2c_losses([transition], -torch.ones(1), torch.zeros(1), policy, settings)["policy_loss"]
+            k = policy.control([transition.state]).horizon_logits_BK[0].log_softmax(-1)[transition.horizon]
+        assert float(found) == pytest.approx(expected + float(k), abs=1e-3)
+
+
+def test_gradients_of_the_loss_are_those_of_a_plain_float64_computation() -> None:
+    policy = make_policy(k_max=2, fresh=True)
+    settings = config(temperature=0.7, alpha=0.7, beta=0.05, action_entropy=0.03)
+    rows, advantages, targets = transitions(policy), torch.tensor([1.0, -2.0, 0.5]), torch.tensor([0.1, 0.2, 0.3])
     assert policy.heads is not None
-    parameters = [*policy.lm.model.parameters(), *policy.heads.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.0)
-    return _update(actor(settings, policy).collect(), policy, optimizer, parameters, settings, value_only=value_only)
+    a2c_losses(rows, advantages, targets, policy, settings)["loss"].backward()
+    model, horizon, value = (
+        copy.deepcopy(part).double() for part in (policy.lm.model, policy.heads.horizon, policy.heads.value)
+    )
+    for part in (model, horizon, value):
+        part.zero_grad()
+    total = torch.zeros((), dtype=torch.float64)
+    for k, row in enumerate(rows):
+        prompt = policy.lm.encode(policy.prompts.act(row.state, row.foresight))
+        scores = []
+        for command in COMMANDS[: k + 2]:
+            tokens = [*policy.lm.encode_continuation(command)]
+            logprobs = model(torch.tensor([prompt + tokens])).logits[0].log_softmax(-1)
+            scores.append(sum(logprobs[len(prompt) + i - 1, token] for i, token in enumerate(tokens)))
+        actions = (torch.stack(scores) / 0.7).log_softmax(-1)  # pyright: ignore[reportArgumentType]
+        control = policy.lm.encode(policy.prompts.control(row.state))
+        hidden = model(torch.tensor([control]), output_hidden_states=True).hidden_states[-1][0, -1]
+        ks = horizon(hidden).log_softmax(-1)
+        total = total - advantages[k] * (ks[row.horizon] + actions[row.action]) / 3
+        total = total + 0.7 * (value(hidden)[0] - targets[k]) ** 2 / 3
+        total = total + 0.05 * (ks.exp() * ks).sum() / 3 + 0.03 * (actions.exp() * actions).sum() / 3
+    total.backward()
+    pairs = [
+        *zip(policy.lm.model.named_parameters(), model.parameters(), strict=True),
+        *zip(policy.heads.horizon.named_parameters(), horizon.parameters(), strict=True),
+        *zip(policy.heads.value.named_parameters(), value.parameters(), strict=True),
+    ]
+    for (name, ours), reference in pairs:
+        assert ours.grad is not None, name
+        assert reference.grad is not None, name
+        scale = float(reference.grad.abs().max())
+        torch.testing.assert_close(
+            ours.grad.double(), reference.grad, atol=2e-4 * max(scale, 1e-3), rtol=2e-3, msg=name
+        )
+
+
+def test_kl_is_measured_from_the_policy_of_the_start_over_actions_and_k() -> None:
+    policy, start = make_policy(k_max=2, fresh=True), make_policy(k_max=2)
+    rows, settings = transitions(policy), config(kl=0.5)
+    zeros = torch.zeros(3)
+    same = a2c_losses(rows, zeros, zeros, policy, settings, start)
+    assert float(same["kl"].detach()) == pytest.approx(0.0, abs=1e-4)
+    with torch.no_grad():
+        for parameter in policy.lm.model.parameters():
+            parameter.mul_(1.3)
+        losses = a2c_losses(rows, zeros, zeros, policy, settings, start)
+    expected = 0.0
+    for k, row in enumerate(rows):
+        for now, then in (
+            (policy.control([row.state]).horizon_logits_BK[0], start.control([row.state]).horizon_logits_BK[0]),
+            tuple(
+                torch.tensor(p.score_actions([row.state], [row.foresight], [COMMANDS[: k + 2]])[0].logprobs) / 0.7
+                for p in (policy, start)
+            ),
+        ):
+            p, q = now.softmax(-1), then.softmax(-1)
+            expected += float((p * (p / q).log()).sum()) / 3
+    assert expected > 0.01
+    assert float(losses["kl"]) == pytest.approx(expected, rel=1e-2)
+    without = losses["loss"] - 0.5 * losses["kl"]
+    assert float(without) == pytest.approx(
+        float(a2c_losses(rows, zeros, zeros, policy, settings)["loss"].detach()), abs=1e-4
+    )
+
+
+def update(policy: Policy, settings: Config, *, value_only: bool = False) -> dict[str, float]:
+    return Learner(policy, settings).update(make_actor(settings, policy).collect(), value_only=value_only)
 
 
 def changed(policy: Policy, settings: Config, **options: Any) -> set[str]:
@@ -143,12 +258,10 @@ def test_the_value_warm_up_moves_the_value_head_alone() -> None:
 
 
 def test_a_non_finite_loss_is_skipped_and_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    losses = a2c_loop._losses
-
     def broken(*args: Any) -> dict[str, torch.Tensor]:
-        return {name: value * float("nan") for name, value in losses(*args).items()}
+        return {name: value * float("nan") for name, value in a2c_losses(*args).items()}
 
-    monkeypatch.setattr(a2c_loop, "_losses", broken)
+    monkeypatch.setattr(a2c_loss, "a2c_losses", broken)
     policy = make_policy(k_max=2, fresh=True)
     assert changed(policy, config()) == set()
     assert update(policy, config())["skipped"] == 1
@@ -157,7 +270,7 @@ def test_a_non_finite_loss_is_skipped_and_reported(monkeypatch: pytest.MonkeyPat
 def test_the_minibatch_changes_memory_only(monkeypatch: pytest.MonkeyPatch) -> None:
     norms = []
     for size in (16, 2):
-        monkeypatch.setattr(a2c_loop, "MINIBATCH", size)
+        monkeypatch.setattr(a2c_loss, "MINIBATCH", size)
         norms.append(update(make_policy(k_max=2, fresh=True), config())["grad_norm"])
     assert norms[0] == pytest.approx(norms[1], rel=1e-3)
 
@@ -215,31 +328,19 @@ def test_two_updates_train_the_policy_and_leave_the_world_model_frozen(
 def test_an_interrupted_run_goes_on_from_its_last_state_and_doubles_no_update(
     tmp_path: Path, inputs: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, calls = a2c_loop._update, []
+    original, calls = Learner.update, []
 
-    def interrupted(*args: Any, **kwargs: Any) -> dict[str, float]:
+    def interrupted(self: Learner, *args: Any, **kwargs: Any) -> dict[str, float]:
         calls.append(1)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return original(*args, **kwargs)
+        return original(self, *args, **kwargs)
 
-    monkeypatch.setattr(a2c_loop, "_update", interrupted)
+    monkeypatch.setattr(Learner, "update", interrupted)
     assert train(tmp_path, inputs) == 130
     assert [record["update"] for record in log_of(tmp_path)] == [1, 2, 3]
-    saved = Policy.load(str(tmp_path / "checkpoints" / "update-2"))
-    resumed_from: list[Policy] = []
-    monkeypatch.setattr(a2c_loop, "Actor", lambda c, p, w: resumed_from.append(p) or Actor(c, p, w))
-    before = [p.detach().clone() for p in saved.lm.model.parameters()]
-    start = a2c_loop.Policy.load
-
-    def load(path: str, **options: Any) -> Policy:
-        policy = start(path, **options)
-        assert all(torch.equal(p, q) for p, q in zip(policy.lm.model.parameters(), before, strict=True))
-        return policy
-
-    monkeypatch.setattr(a2c_loop.Policy, "load", load)
+    assert [folder.name for folder in (tmp_path / "checkpoints").iterdir()] == ["update-2"]
     assert train(tmp_path, inputs) == 0
-    assert len(resumed_from) == 1
     assert [record["update"] for record in log_of(tmp_path)] == [1, 2, 3, 4]
     assert len(calls) == 6, "updates 3 and 4 are done again, 1 and 2 are not"
     assert [folder.name for folder in (tmp_path / "checkpoints").iterdir()] == ["update-4"]
@@ -251,7 +352,7 @@ def test_a_kill_while_saving_leaves_the_older_state_usable(
     save = Policy.save
 
     def torn(self: Policy, path: Path, **options: str) -> None:
-        if path.name == "update-4":
+        if path.parent.name == "update-4.new":
             path.mkdir(parents=True)
             (path / "config.json").write_text("{")
             raise KeyboardInterrupt
@@ -267,7 +368,7 @@ def test_a_kill_while_saving_leaves_the_older_state_usable(
 def test_too_many_non_finite_losses_in_a_row_end_the_run_with_advice(
     tmp_path: Path, inputs: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(a2c_loop, "_update", lambda *_, **__: {"skipped": 1.0, "mean_k": 0.0, "loss": float("nan")})
+    monkeypatch.setattr(Learner, "update", lambda *_, **__: {"skipped": 1.0, "mean_k": 0.0, "loss": float("nan")})
     assert train(tmp_path, inputs, "--updates", "9") == 2
     assert "6 updates in a row had a non-finite loss: lower --lr" in capsys.readouterr().err
     with pytest.raises(TrainingError):
@@ -277,7 +378,7 @@ def test_too_many_non_finite_losses_in_a_row_end_the_run_with_advice(
 def test_a_last_update_without_a_finite_loss_still_ends_in_a_readable_report(
     tmp_path: Path, inputs: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(a2c_loop, "_update", lambda *_, **__: {"skipped": 1.0, "mean_k": 0.0, "loss": float("nan")})
+    monkeypatch.setattr(Learner, "update", lambda *_, **__: {"skipped": 1.0, "mean_k": 0.0, "loss": float("nan")})
     assert train(tmp_path, inputs, "--updates", "1") == 0
     assert json.loads((tmp_path / "training.json").read_text())["metrics"]["updates"] == 1
 
@@ -287,7 +388,10 @@ def test_evaluation_splits_are_refused(
     tmp_path: Path, inputs: dict[str, str], capsys: pytest.CaptureFixture[str], split: str
 ) -> None:
     assert train(tmp_path / "out", inputs, "--split", split) == 2
-    assert f"--split {split} is for evaluation: reinforcement learning uses train" in capsys.readouterr().err
+    assert (
+        f"--split {split} is for evaluation: reinforcement learning uses train (or give --force-split)"
+        in capsys.readouterr().err
+    )
     assert not (tmp_path / "out").exists()
 
 
@@ -297,6 +401,11 @@ def test_evaluation_splits_are_refused(
         (["--cost", "free"], "--cost free is unknown: choose one of paper, per-token, annealed"),
         (["--envs", "0"], "--envs 0 is too small: give 1 or more"),
         (["--save-every", "0"], "--save-every 0 is too small: give 1 or more"),
+        (["--eval-every", "-1"], "--eval-every -1 is too small: give 0 or more"),
+        (["--action", "guess"], "--action guess is unknown: choose one of score, generate"),
+        (["--top-p", "0"], "--top-p 0.0 is not allowed: give a share above 0, up to 1"),
+        (["--action", "generate", "--action-entropy", "0.1"], "--action-entropy needs --action score"),
+        (["--eval-every", "1", "--eval-episodes", "2000"], "--eval-episodes 2000 leaves no task to train on"),
         (["--temperature", "0"], "--temperature 0.0 is too small: exploration needs a value above 0"),
     ],
 )
@@ -312,3 +421,89 @@ def test_a_policy_without_heads_is_refused(
 ) -> None:
     assert train(tmp_path, inputs, policy="plain") == 2
     assert "has no K-head and value head: run `itp train warmup` first" in capsys.readouterr().err
+
+
+def test_an_evaluation_split_can_be_forced(tmp_path: Path, inputs: dict[str, str]) -> None:
+    assert train(tmp_path, inputs, "--split", "valid", "--force-split", "--updates", "1") == 0
+
+
+def test_a_resumed_run_has_the_curve_of_an_uninterrupted_one(tmp_path: Path, inputs: dict[str, str]) -> None:
+    """Killed without warning after its first saved state; see tests/integration for kill -9 of a real process."""
+    words = ["--updates", "6", "--max-steps", "5", "--cost", "annealed"]
+    assert train(tmp_path / "whole", inputs, *words) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        original, calls = Learner.update, []
+
+        def killed(self: Learner, *args: Any, **kwargs: Any) -> dict[str, float]:
+            calls.append(1)
+            if len(calls) == 6:
+                raise KeyboardInterrupt
+            return original(self, *args, **kwargs)
+
+        patch.setattr(Learner, "update", killed)
+        assert train(tmp_path / "cut", inputs, *words) == 130
+    assert train(tmp_path / "cut", inputs, *words) == 0
+    whole, cut = log_of(tmp_path / "whole"), log_of(tmp_path / "cut")
+    assert [r["update"] for r in cut] == [1, 2, 3, 4, 5, 6]
+    for one, two in zip(whole, cut, strict=True):
+        assert one.keys() == two.keys()
+        for name in one:
+            assert one[name] == pytest.approx(two[name], rel=1e-3, abs=1e-4), (one["update"], name)
+
+
+def test_an_environment_that_does_not_come_back_begins_a_new_episode() -> None:
+    settings = config(rollout=3)
+    player = make_actor(settings)
+    player.collect()
+    saved = player.state_dict()
+    again = make_actor(settings)
+    again.load_state_dict(saved)
+    assert [slot.state for slot in again.slots.values()] == [slot.state for slot in player.slots.values()]
+    broken = make_actor(settings)
+    broken.envs = Answers(broken, lambda turn: Failure("no"))  # pyright: ignore[reportAttributeAccessIssue]
+    broken.load_state_dict(saved)
+    assert [slot.state.history for slot in broken.slots.values()] == [(), ()]
+
+
+def test_the_validation_cut_is_never_trained_on_and_the_best_checkpoint_is_kept(
+    tmp_path: Path, inputs: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played: set[str] = set()
+    begin = Actor._begin
+
+    def recording(self: Actor, n: int, episode: Any = None) -> None:
+        begin(self, n, episode)
+        played.add(self.slots[n].episode.task_id)
+
+    monkeypatch.setattr(Actor, "_begin", recording)
+    found = iter([0.25, 0.5, 0.25])
+    judged: list[list[str]] = []
+
+    def evaluate(policy: Policy, world_model: Any, task_ids: list[str], config: Config) -> dict[str, float]:
+        judged.append(list(task_ids))
+        return {"eval_success": next(found)}
+
+    monkeypatch.setattr(a2c_loop, "evaluate", evaluate)
+    words = ["--eval-every", "2", "--eval-episodes", "1990", "--max-steps", "1"]
+    assert train(tmp_path, inputs, *words) == 0
+    assert len(judged) == 3
+    assert len({*judged[0]}) == 1990
+    assert judged[0] == judged[1] == judged[2]
+    assert played
+    assert not played & {*judged[0]}
+    assert [r["eval_success"] for r in log_of(tmp_path) if "eval_success" in r] == [0.25, 0.5, 0.25]
+    best, last = Policy.load(str(tmp_path / "best")), Policy.load(str(tmp_path / "model"))
+    assert any(
+        not torch.equal(p, q) for p, q in zip(best.lm.model.parameters(), last.lm.model.parameters(), strict=True)
+    )
+
+
+def test_a_shorter_history_is_what_the_policy_reads_then_and_later(tmp_path: Path) -> None:
+    policy = save_policy(tmp_path / "history", k_max=2, renderer="history-v1")
+    out = tmp_path / "out"
+    words = ["--policy", policy, "--world-model", "rules", "--envs", "2", "--rollout", "1", "--updates", "1"]
+    assert main(["train", "a2c", *words, "--history-steps", "1", "--out", str(out)]) == 0
+    state = State("a task", "a room.", (("look", "first"), ("go", "second")))
+    text = Policy.load(str(out / "model")).prompts.control(state)
+    assert "second" in text
+    assert "first" not in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +14,8 @@ from itp.cli.main import main
 from itp.errors import ConfigError, DataError
 from itp.trace.store import TraceStore
 from itp.training import pseudo_label
-from itp.training.pseudo_label import Config, best_horizon, read_labels, score_states
+from itp.training.labels import best_horizon, read_labels
+from itp.training.pseudo_label import Config, _Item, label_states
 from itp.types import Trajectory
 from models import ScriptedPolicy, ScriptedWorldModel, episodes, make_policy, save_policy
 
@@ -36,19 +38,34 @@ def test_best_horizon_is_the_shortest_arg_max_of_eq_5(scores: list[float], lambd
     assert best_horizon(scores, lambda_k) == best
 
 
+def test_best_horizon_is_that_of_brute_force_over_any_candidates() -> None:
+    draw = random.Random(0)
+    for _ in range(300):
+        candidates = sorted(draw.sample(range(9), draw.randint(1, 6)))
+        scores, price = [draw.choice((-1.0, -0.5, -0.25, 0.0)) for _ in candidates], draw.choice((0.0, 0.25, 0.2))
+        worth = {k: score - price * k for k, score in zip(candidates, scores, strict=True)}
+        best = next(k for k in candidates if worth[k] == max(worth.values()))
+        assert best_horizon(scores, price, candidates) == best
+        allowed = {*draw.sample(candidates, draw.randint(1, len(candidates)))}
+        best = next(k for k in sorted(allowed) if worth[k] == max(worth[a] for a in allowed))
+        assert best_horizon(scores, price, candidates, allowed) == best
+
+
 def config(**changes: Any) -> Config:
     return replace(Config(out=Path(), data=(), policy="", world_model="rules"), **changes)
 
 
+def item(trajectory: Trajectory, index: int) -> _Item:
+    return _Item(trajectory, index, trajectory.states()[index], trajectory.steps[index].expert_action)
+
+
 def test_scores_are_of_the_experts_action_under_every_prefix_of_the_foresight() -> None:
     policy = ScriptedPolicy(score=lambda state, foresight, action: -abs(len(foresight) - 2) - len(action) / 1000)
-    batch = [(t, i) for t in episodes()[:2] for i in (0, 3)]
-    foresights = pseudo_label._foresights(batch, cast("Any", policy), ScriptedWorldModel(), config(k_max=4))
-    labels = list(score_states(batch, foresights, cast("Any", policy), config(k_max=4, lambda_k=0.1)))
-    for (trajectory, index), label in zip(batch, labels, strict=True):
-        expert = trajectory.steps[index].expert_action
-        assert (label.state, label.action) == (trajectory.states()[index], expert)
-        assert label.scores == tuple(-abs(k - 2) - len(expert) / 1000 for k in range(5))
+    batch = [item(t, i) for t in episodes()[:2] for i in (0, 3)]
+    labels = label_states(batch, None, cast("Any", policy), ScriptedWorldModel(), config(k_max=4, lambda_k=0.1))
+    for one, label in zip(batch, labels, strict=True):
+        assert (label.state, label.action) == (one.state, one.action)
+        assert label.scores == tuple(-abs(k - 2) - len(one.action) / 1000 for k in range(5))
         assert label.horizon == 2
     seen = policy.acted[:5]
     assert [len(foresight) for _, foresight in seen] == [0, 1, 2, 3, 4]
@@ -58,7 +75,7 @@ def test_scores_are_of_the_experts_action_under_every_prefix_of_the_foresight() 
 def test_by_default_the_policy_imagines_for_itself() -> None:
     policy = ScriptedPolicy(lambda state: "what I would do")
     [foresight] = pseudo_label._foresights(
-        [(episodes()[0], 0)], cast("Any", policy), ScriptedWorldModel(), config(k_max=3)
+        [item(episodes()[0], 0)], cast("Any", policy), ScriptedWorldModel(), config(k_max=3)
     )
     assert [step.action for step in foresight.steps] == ["what I would do"] * 3
 
@@ -68,7 +85,9 @@ def test_teacher_forcing_uses_the_experts_actions_from_real_states() -> None:
     policy, world = ScriptedPolicy(), ScriptedWorldModel()
     last = len(trajectory.steps) - 1
     forced = config(foresight="teacher-forced", k_max=3)
-    near, end = pseudo_label._foresights([(trajectory, 1), (trajectory, last)], cast("Any", policy), world, forced)
+    near, end = pseudo_label._foresights(
+        [item(trajectory, 1), item(trajectory, last)], cast("Any", policy), world, forced
+    )
     assert [step.action for step in near.steps] == [s.expert_action for s in trajectory.steps[1:4]]
     assert [state for state, _ in world.asked[:3]] == trajectory.states()[1:4]
     assert len(end) == 1
@@ -79,7 +98,7 @@ def test_teacher_forcing_skips_episodes_that_left_the_experts_way() -> None:
     forced = config(foresight="teacher-forced", states=0)
     clean, noisy = episodes(6, 0.0), episodes(4, 0.5)
     drawn = pseudo_label._draw([*clean, *noisy], forced)
-    assert {id(t) for t, _ in drawn} == {
+    assert {id(x.trajectory) for x in drawn} == {
         id(t) for t in (*clean, *noisy) if all(s.decision.action == s.expert_action for s in t.steps)
     }
     off = [t for t in noisy if any(s.decision.action != s.expert_action for s in t.steps)]
@@ -91,7 +110,9 @@ def test_states_are_drawn_evenly_repeatably_and_only_where_the_expert_knows_bett
     everything = pseudo_label._draw(episodes(), config(states=0))
     assert len(everything) == sum(bool(s.expert_action) for t in episodes() for s in t.steps)
     some = pseudo_label._draw(episodes(), config(states=10))
-    assert some == pseudo_label._draw(episodes(), config(states=10)) == everything[:10]
+    assert some == pseudo_label._draw(episodes(), config(states=10))
+    assert all(one in everything for one in some)
+    assert [len(x.state.history) for x in some] == sorted(len(x.state.history) for x in some), "sorted by length"
     assert some != pseudo_label._draw(episodes(), config(states=10, seed=1))
 
 
@@ -119,10 +140,11 @@ def test_labels_come_back_from_their_file_and_a_torn_line_is_done_again(tmp_path
     labels = read_labels(out)
     assert len(labels) == 10
     policy = make_policy()
-    for item in labels:
-        score = policy.score_actions([item.state], [item.foresight.prefix(1)], [[item.action]])[0].logprobs[0]
-        assert item.scores[1] == pytest.approx(score, abs=1e-3)
-        assert item.horizon == best_horizon(item.scores, 0.05)
+    for one in labels:
+        for k in range(3):
+            score = policy.score_actions([one.state], [one.foresight.prefix(k)], [[one.action]])[0].logprobs[0]
+            assert one.scores[k] == pytest.approx(score, abs=1e-3)
+        assert one.horizon == best_horizon(one.scores, 0.05)
     file = out / "labels.jsonl"
     lines = file.read_text().splitlines(keepends=True)
     file.write_text("".join(lines[:6]) + lines[6][:30])
@@ -162,7 +184,7 @@ def test_reuse_keeps_to_a_smaller_k_max_and_refuses_a_larger_one(
 ) -> None:
     assert label(tmp_path / "first", inputs) == 0
     assert label(tmp_path / "less", inputs, "--k-max", "1", "--reuse", str(tmp_path / "first")) == 0
-    assert {len(item.scores) for item in read_labels(tmp_path / "less")} == {2}
+    assert {len(one.scores) for one in read_labels(tmp_path / "less")} == {2}
     assert label(tmp_path / "more", inputs, "--k-max", "3", "--reuse", str(tmp_path / "first")) == 2
     assert "imagined 2 steps, not --k-max 3: lower --k-max" in capsys.readouterr().err
 
@@ -184,6 +206,10 @@ def test_a_folder_without_labels_is_refused(tmp_path: Path) -> None:
     ("words", "message"),
     [
         (["--foresight", "oracle"], "--foresight oracle is unknown: choose one of policy, teacher-forced"),
+        (["--logprob-norm", "max"], "--logprob-norm max is unknown: choose one of sum, mean"),
+        (["--k-candidates", "0", "3"], "--k-candidates 0 3: give each once, from 0 to --k-max 2"),
+        (["--k-candidates", "1", "1"], "--k-candidates 1 1: give each once"),
+        (["--policy", ""], "--policy is required: give it a value, or choose K anew with --relabel LABELS"),
         (["--k-max", "0"], "--k-max 0 leaves nothing to label: give 1 or more"),
     ],
 )
@@ -204,7 +230,54 @@ def test_another_price_chooses_again_from_the_stored_scores(tmp_path: Path, inpu
     rows = warmup_rows(labels, make_policy(), replace(settings, lambda_k=1e9))
     assert {row["horizon"] for row in rows} == {0}
     rows = warmup_rows(labels, make_policy(), replace(settings, lambda_k=0.0))
-    assert [row["horizon"] for row in rows] == [best_horizon(item.scores, 0.0) for item in labels]
+    assert [row["horizon"] for row in rows] == [best_horizon(one.scores, 0.0) for one in labels]
     with pytest.raises(ConfigError, match="beyond --k-max 0"):
         warmup_rows([replace(labels[0], horizon=1)], make_policy(), replace(settings, k_max=0))
     assert json.loads((tmp_path / "labels" / "labels.jsonl").read_text().splitlines()[0])["history"] is not None
+
+
+def test_relabel_chooses_k_again_without_a_model(
+    tmp_path: Path, inputs: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert label(tmp_path / "first", inputs) == 0
+    first = read_labels(tmp_path / "first")
+    for price in (0.0, 0.5):
+        out = tmp_path / f"again-{price}"
+        assert main(["label", "--relabel", str(tmp_path / "first"), "--lambda-k", str(price), "--out", str(out)]) == 0
+        again = read_labels(out)
+        assert [(a.state, a.foresight, a.scores) for a in again] == [(f.state, f.foresight, f.scores) for f in first]
+        assert [a.horizon for a in again] == [best_horizon(f.scores, price) for f in first]
+    histogram = json.loads((tmp_path / "again-0.5" / "histogram.json").read_text())
+    assert histogram["labels"] == 10
+    assert sum(row["labels"] for row in histogram["by_k"]) == 10
+    few = ["label", "--relabel", str(tmp_path / "first"), "--k-candidates", "5", "--out", str(tmp_path / "few")]
+    assert main(few) == 2
+    assert "has labels without a score for K in [5]" in capsys.readouterr().err
+
+
+def test_candidates_are_scored_alone_and_the_mean_divides_by_the_actions_tokens(
+    tmp_path: Path, inputs: list[str]
+) -> None:
+    assert label(tmp_path / "all", inputs) == 0
+    assert label(tmp_path / "some", inputs, "--k-candidates", "2", "0") == 0
+    assert label(tmp_path / "mean", inputs, "--logprob-norm", "mean") == 0
+    policy = make_policy()
+    every, some, mean = (read_labels(tmp_path / name) for name in ("all", "some", "mean"))
+    for one, two, three in zip(every, some, mean, strict=True):
+        assert two.candidates == (0, 2)
+        assert two.scores == pytest.approx((one.scores[0], one.scores[2]), abs=1e-3)
+        tokens = len(policy.lm.encode_continuation(one.action))
+        assert three.scores == pytest.approx([score / tokens for score in one.scores], abs=1e-3)
+
+
+def test_equal_states_are_imagined_once(tmp_path: Path, inputs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    twice = write(tmp_path / "data", (*episodes()[:1], *episodes()[:1]))
+    asked: list[int] = []
+    foresights = pseudo_label._foresights
+    monkeypatch.setattr(
+        pseudo_label, "_foresights", lambda items, *rest: asked.append(len(items)) or foresights(items, *rest)
+    )
+    words = [*inputs, "--data", twice, "--states", "0"]
+    assert main(["label", *words, "--out", str(tmp_path / "out")]) == 0
+    labels = read_labels(tmp_path / "out")
+    assert sum(asked) == len({(one.state, one.action) for one in labels}) == len(labels) // 2

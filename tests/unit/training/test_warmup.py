@@ -15,7 +15,7 @@ from itp.lm.tokens import END
 from itp.policy.heads import PolicyHeads
 from itp.policy.model import Policy
 from itp.state_text.renderers import RENDERERS
-from itp.training.pseudo_label import LabelledState
+from itp.training.labels import LabelledState
 from itp.training.sft import Optimisation
 from itp.training.warmup import Config, _train, warmup_rows
 from itp.types import ImaginedTrajectory
