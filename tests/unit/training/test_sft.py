@@ -17,11 +17,10 @@ from itp.errors import CheckpointError, ConfigError, DataError
 from itp.lm.tokens import END, SPECIAL_TOKENS
 from itp.policy.checkpoint import read_itp_config
 from itp.policy.model import Policy
-from itp.trace.store import TraceStore
-from itp.training.progress import Ticker
 from itp.training.sft import Optimisation, Schedule, fit, split_by_episode
 from itp.training.stage import read_trajectories, split_tasks
 from models import episodes, foreign_lm, lm, random_model, save_policy, tokenizer
+from training_data import curve, foreign_base, write_episodes
 
 FAST = Optimisation(epochs=1, batch_size=2, bf16=False)
 
@@ -94,12 +93,6 @@ def test_loss_and_gradients_are_those_of_the_rows_one_by_one(tmp_path: Path) -> 
     assert logged["grad_norm"] == pytest.approx(float(norm), rel=1e-4)
 
 
-def curve(out: Path) -> list[dict[str, float]]:
-    """The logged training steps."""
-    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    return [line for line in lines if "loss" in line]
-
-
 def random_copy() -> Any:
     return copy.deepcopy(random_model())
 
@@ -169,18 +162,11 @@ def test_a_share_that_cannot_be_held_out_is_refused() -> None:
         split_by_episode([1, 2, 3], 0.9, 0)
 
 
-def write(path: Path) -> Path:
-    store = TraceStore(path / "expert-0.jsonl")
-    for trajectory in episodes()[:4]:
-        store.append(trajectory)
-    return path
-
-
 def test_missing_data_is_refused_with_the_flag_to_change(tmp_path: Path) -> None:
     for path in (tmp_path / "nothing", tmp_path):
         with pytest.raises(DataError, match=r"--data .* holds no trajectories: give a folder written by `itp collect`"):
             read_trajectories([path])
-    data = write(tmp_path / "data")
+    data = write_episodes(tmp_path / "data", 4)
     assert len(read_trajectories([data])) == len(read_trajectories([data / "expert-0.jsonl"])) == 4
 
 
@@ -195,34 +181,10 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
     return load_file(out / "model" / "model.safetensors")
 
 
-def test_an_interrupted_training_goes_on_and_ends_with_the_same_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data = write(tmp_path / "data")
-    exact = ["--no-bf16", "--save-steps", "4"]
-    assert train(data, tmp_path / "straight", *exact) == 0
-    tick, ticks = Ticker.tick, []
-
-    def killed(self: Ticker, done: int, total: int, note: str = "", *, base: int = 0) -> None:
-        ticks.append((base, done))
-        if len(ticks) == 7:
-            raise KeyboardInterrupt
-        tick(self, done, total, note, base=base)
-
-    monkeypatch.setattr(Ticker, "tick", killed)
-    assert train(data, tmp_path / "resumed", *exact) == 130
-    assert not (tmp_path / "resumed" / "model").exists()
-    assert train(data, tmp_path / "resumed", *exact) == 0
-    assert ticks[7] == (4, 5), "it did not go on after the checkpoint of step 4"
-    straight, resumed = weights(tmp_path / "straight"), weights(tmp_path / "resumed")
-    for name, tensor in straight.items():
-        torch.testing.assert_close(resumed[name], tensor, atol=1e-5, rtol=1e-4)
-
-
 def test_a_finished_stage_is_reported_not_trained_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = write(tmp_path / "data")
+    data = write_episodes(tmp_path / "data", 4)
     assert train(data, tmp_path / "out", stage="world-model") == 0
     monkeypatch.setattr("itp.training.stage.train_stage", lambda *_, **__: pytest.fail("trained again"))
     capsys.readouterr()
@@ -237,7 +199,7 @@ def test_a_finished_stage_is_reported_not_trained_again(
 
 
 def test_a_checkpoint_can_be_the_base_of_the_next(tmp_path: Path) -> None:
-    data, base = write(tmp_path / "data"), save_policy(tmp_path / "base")
+    data, base = write_episodes(tmp_path / "data", 4), save_policy(tmp_path / "base")
     assert train(data, tmp_path / "out", "--base", base, "--epochs", "1") == 0
     assert read_itp_config(str(tmp_path / "out" / "model")).parent == base
     assert len(weights(tmp_path / "out")) > 0
@@ -245,9 +207,7 @@ def test_a_checkpoint_can_be_the_base_of_the_next(tmp_path: Path) -> None:
 
 def test_a_foreign_base_learns_our_special_tokens_and_where_to_end(tmp_path: Path) -> None:
     foreign = foreign_lm()
-    foreign.model.save_pretrained(tmp_path / "foreign")
-    foreign.tokenizer.save_pretrained(tmp_path / "foreign")
-    data, base = write(tmp_path / "data"), str(tmp_path / "foreign")
+    data, base = write_episodes(tmp_path / "data", 4), foreign_base(tmp_path / "foreign")
     assert train(data, tmp_path / "out", "--base", base, "--epochs", "1") == 0
     policy = Policy.load(str(tmp_path / "out" / "model"))
     assert all(len(policy.lm.encode(token)) == 1 for token in SPECIAL_TOKENS)
@@ -266,5 +226,5 @@ def test_a_foreign_base_learns_our_special_tokens_and_where_to_end(tmp_path: Pat
 def test_wrong_settings_are_refused_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
-    assert train(write(tmp_path / "data"), tmp_path / "out", *words) == 2
+    assert train(write_episodes(tmp_path / "data", 4), tmp_path / "out", *words) == 2
     assert message in capsys.readouterr().err

@@ -10,7 +10,8 @@ import pytest
 from itp.cli.main import main
 from itp.trace.store import TraceStore
 from itp.types import Decision, State, Step, StopReason, Task, Trajectory
-from itp.world_model.fidelity import LookupTable, Transition, evaluate, token_f1, transitions
+from itp.world_model.fidelity import LookupTable, Transition, evaluate, transitions
+from itp.world_model.metrics import token_f1
 from models import ScriptedWorldModel, episodes, save_world_model
 
 
@@ -101,10 +102,23 @@ def test_held_out_data_that_shares_a_task_with_training_is_refused(
 def test_the_command_judges_the_model_beside_both_baselines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     held_out, training = write(tmp_path / "a", episodes()[:2]), write(tmp_path / "b", episodes()[2:])
     model = save_world_model(tmp_path / "model")
-    words = ["--data", str(held_out), "--train-data", str(training), "--world-model", model, "--transitions", "5"]
+    words = [
+        "--data",
+        str(held_out),
+        "--train-data",
+        str(training),
+        "--world-model",
+        model,
+        "--transitions",
+        "5",
+        "--horizon",
+        "2",
+    ]
     assert main(["world-model", "eval", *words, "--out", str(tmp_path / "out")]) == 0
     figures = json.loads((tmp_path / "out" / "fidelity.json").read_text())
     assert set(figures) == {"model", "lookup", "rules"}
     assert all(table["all"]["n"] == 5 for table in figures.values())
+    assert all(table["free-running 2"]["n"] == 2 for table in figures.values())
+    assert "free-running 3" not in figures["model"]
     assert figures["rules"]["all"]["exact_match"] > figures["model"]["all"]["exact_match"]
     assert "next observation" in capsys.readouterr().out
