@@ -13,7 +13,7 @@ import os
 import shlex
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from itp import __version__
@@ -48,6 +48,7 @@ COMMANDS = (
     Command(("compare",), "itp.cli.compare", "Print the results of several runs in one table", resumes=False),
     Command(("show",), "itp.cli.show", "Print an episode or one decision of a run in full", resumes=False),
     Command(("data", "alfworld"), "itp.cli.data", "Unpack the ALFWorld games, or say what is there and what is broken"),
+    Command(("data", "convert"), "itp.data.convert", "Turn the authors' data formats and ETO conversations into ours"),
     Command(("check-env",), "itp.cli.check_env", "Say what is wrong with an environment, one line each", resumes=False),
     Command(("serve-env",), "itp.cli.serve_env", "Expose an environment over HTTP", resumes=False),
     Command(("collect",), "itp.data.collect", "Record expert or policy episodes as training data"),
@@ -71,8 +72,20 @@ EXTRAS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. Exceptions that are bugs pass through with their traceback."""
     words = list(sys.argv[1:] if argv is None else argv)
+    command = _find(words)
+    again = shlex.join(["itp", *words]) if command is not None and command.resumes else ""
+    return guarded(lambda: _dispatch(words), again=again)
+
+
+def guarded(call: Callable[[], int], *, again: str = "") -> int:
+    """Run a command; whatever the user can mend becomes one line and an exit code, as this module's text says.
+
+    Args:
+        call: the command.
+        again: what to type to resume it after an interruption; "" for a command that cannot.
+    """
     try:
-        code = _dispatch(words)
+        code = call()
         sys.stdout.flush()
     except ItpError as error:
         return _fail(str(error))
@@ -82,9 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _fail(f"this command needs {error.name}: pip install 'imagine-then-plan[{extra}]'")
     except KeyboardInterrupt:
-        command = _find(words)
-        again = f"; to resume, run again: {shlex.join(['itp', *words])}" if command and command.resumes else ""
-        print(f"itp: interrupted{again}", file=sys.stderr)
+        print(f"itp: interrupted{f'; to resume, run again: {again}' if again else ''}", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The interpreter flushes stdout once more on its way out; give it somewhere to write.
@@ -106,11 +117,16 @@ def _dispatch(words: list[str]) -> int:
     command = _find(words)
     if command is None:
         return _without_command(words)
+    return run_module(command.module, words[len(command.words) :], prog=f"itp {command.name}")
+
+
+def run_module(name: str, words: Sequence[str], *, prog: str) -> int:
+    """Import a command's module, read its flags and run it; returns the exit code."""
     with warnings.catch_warnings():
         _quiet_libraries()
-        module = importlib.import_module(command.module)
+        module = importlib.import_module(name)
         try:
-            config = parse_config(module.Config, words[len(command.words) :], prog=f"itp {command.name}")
+            config = parse_config(module.Config, words, prog=prog)
         except SystemExit:
             return 0
         return module.run(config) or 0
