@@ -61,11 +61,13 @@ class State:
         task: goal text, for example "put a clean mug in desk."
         first_observation: text shown at reset, without the goal line.
         history: (action, observation that followed) pairs, oldest first.
+        knowledge: what the agent was told about the task before it acted (WKM), else empty.
     """
 
     task: str
     first_observation: str
     history: tuple[tuple[str, str], ...] = ()
+    knowledge: str = ""
 
     @property
     def observation(self) -> str:
@@ -74,13 +76,13 @@ class State:
 
     def extend(self, action: str, observation: str) -> State:
         """The state after one more (real or imagined) step."""
-        return State(self.task, self.first_observation, (*self.history, (action, observation)))
+        return State(self.task, self.first_observation, (*self.history, (action, observation)), self.knowledge)
 
     def latest(self, steps: int | None) -> State:
         """The same state with only the latest `steps` of its history; None keeps all."""
         if steps is None or len(self.history) <= steps:
             return self
-        return State(self.task, self.first_observation, self.history[len(self.history) - steps :])
+        return State(self.task, self.first_observation, self.history[len(self.history) - steps :], self.knowledge)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,18 @@
 """From trajectories to training rows: token ids with labels, -100 wherever no loss is wanted.
 
 One row holds as many labels as its prompt allows: with `history-v1` an episode is one sequence and every observation
-(or every expert action) in it is a label; with `memory-v1` every step is a row of its own.
+(or every expert action) in it is a label; with `memory-v1` every step is a row of its own. Either way each label stands
+behind exactly the tokens that inference would read there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from itp.lm.tokens import ACT, CTRL, END, OBS, strip_special
 from itp.state_text.prompts import PromptBuilder
-from itp.types import ImaginedTrajectory, State, Trajectory
+from itp.types import ImaginedTrajectory, State, Step, Trajectory
 
 IGNORE = -100
 
@@ -30,6 +31,8 @@ class Row:
 
 
 Encode = Callable[[str], list[int]]
+Tell = Callable[[Trajectory], str]
+"""Task knowledge that the player of an episode was given; see `State.knowledge`."""
 
 
 def prompt_row(encode: Encode, prompt: str, completion: str) -> Row:
@@ -41,7 +44,12 @@ def prompt_row(encode: Encode, prompt: str, completion: str) -> Row:
 
 
 def world_model_rows(
-    trajectories: Iterable[Trajectory], encode: Encode, prompts: PromptBuilder, *, window: int = 24
+    trajectories: Iterable[Trajectory],
+    encode: Encode,
+    prompts: PromptBuilder,
+    *,
+    window: int = 24,
+    tell: Tell | None = None,
 ) -> Iterator[Row]:
     """Rows for eq. 1 of Liu et al. 2026: loss on the tokens of real next observations only.
 
@@ -50,53 +58,114 @@ def world_model_rows(
         encode: the tokenizer.
         prompts: the world model's prompt builder.
         window: with a history renderer, at most this many labelled steps share a row; the steps before them stay in
-            view as context.
+            view as context, as many as inference would show.
+        tell: task knowledge of each episode, where the model is given some.
     """
     for trajectory in trajectories:
-        states = trajectory.states()
-        if not prompts.renderer.droppable:
-            for state, step in zip(states, trajectory.steps, strict=False):
-                yield prompt_row(encode, prompts.world_model(state, step.decision.action), step.observation)
+        states = _states(trajectory, tell)
+        if prompts.renderer.droppable:
+            yield from _episode_rows(states, trajectory.steps, encode, prompts, window, observations=True)
             continue
-        for start in range(0, len(trajectory.steps), window):
-            row = Row()
-            row.add(encode(prompts.state(states[start])), learn=False)
-            for step in trajectory.steps[start : start + window]:
-                row.add(encode(f"{CTRL}{ACT}{strip_special(step.decision.action)}{END}{OBS}"), learn=False)
-                row.add(encode(f"{strip_special(step.observation)}{END}"), learn=True)
-            yield row
+        for state, step in zip(states, trajectory.steps, strict=False):
+            yield prompt_row(encode, prompts.world_model(state, step.decision.action), step.observation)
 
 
 def policy_rows(
-    trajectories: Iterable[Trajectory], encode: Encode, prompts: PromptBuilder, *, window: int = 24
+    trajectories: Iterable[Trajectory],
+    encode: Encode,
+    prompts: PromptBuilder,
+    *,
+    window: int = 24,
+    tell: Tell | None = None,
 ) -> Iterator[Row]:
     """Rows for imitation: loss on the expert's action in every state, whatever was really done there.
 
     In a history, a step where the episode did something else than the expert carries no label (its continuation is not
-    the expert's); the recovery after it does. With `memory-v1` such a step is labelled too.
+    the expert's); the recovery after it does. With `memory-v1` such a step is labelled too. Arguments as in
+    `world_model_rows`.
     """
     for trajectory in trajectories:
-        states = trajectory.states()
-        if not prompts.renderer.droppable:
-            for state, step in zip(states, trajectory.steps, strict=False):
-                if step.expert_action:
-                    yield prompt_row(encode, prompts.act(state), step.expert_action)
+        states = _states(trajectory, tell)
+        if prompts.renderer.droppable:
+            yield from _episode_rows(states, trajectory.steps, encode, prompts, window, actions=True)
             continue
-        for start in range(0, len(trajectory.steps), window):
-            row = Row()
-            row.add(encode(prompts.state(states[start])), learn=False)
-            for step in trajectory.steps[start : start + window]:
-                row.add(encode(CTRL + ACT), learn=False)
-                action = strip_special(step.decision.action)
-                row.add(encode(action + END), learn=action == step.expert_action)
-                row.add(encode(f"{OBS}{strip_special(step.observation)}{END}"), learn=False)
+        for state, step in zip(states, trajectory.steps, strict=False):
+            if step.expert_action:
+                yield prompt_row(encode, prompts.act(state), step.expert_action)
+
+
+def joint_rows(
+    trajectories: Iterable[Trajectory],
+    encode: Encode,
+    prompts: PromptBuilder,
+    *,
+    window: int = 24,
+    tell: Tell | None = None,
+) -> Iterator[Row]:
+    """Rows for implicit world modelling: the expert's actions and the next observations of all actions (IWM).
+
+    In a history both kinds of label stand in one sequence, since the world model's prompt goes on where the policy's
+    ends; with `memory-v1` each has a row of its own. Arguments as in `world_model_rows`.
+    """
+    for trajectory in trajectories:
+        if prompts.renderer.droppable:
+            states = _states(trajectory, tell)
+            yield from _episode_rows(states, trajectory.steps, encode, prompts, window, actions=True, observations=True)
+            continue
+        yield from policy_rows([trajectory], encode, prompts, tell=tell)
+        yield from world_model_rows([trajectory], encode, prompts, tell=tell)
+
+
+def _states(trajectory: Trajectory, tell: Tell | None) -> Sequence[State]:
+    """The states of an episode, with what its player was told in front."""
+    knowledge = tell(trajectory) if tell else ""
+    return [replace(state, knowledge=knowledge) for state in trajectory.states()]
+
+
+def _episode_rows(
+    states: Sequence[State],
+    steps: Sequence[Step],
+    encode: Encode,
+    prompts: PromptBuilder,
+    window: int,
+    *,
+    actions: bool = False,
+    observations: bool = False,
+) -> Iterator[Row]:
+    """Rows of one episode told as a history, with labels on its expert actions, its observations, or both.
+
+    A row ends after `window` steps, and wherever inference would begin to drop (more of) the oldest steps: what is
+    behind a label is then always the inference prompt. Long histories cost a row for each step beyond the limit.
+    """
+    row, start = Row(), 0
+    for number, step in enumerate(steps):
+        if number == 0 or number - start == window or not _fits(row, number, prompts):
             if any(label != IGNORE for label in row.labels):
                 yield row
+            row, start = Row(), number
+            row.add(encode(prompts.state(states[number])), learn=False)
+        action = strip_special(step.decision.action)
+        row.add(encode(CTRL + ACT), learn=False)
+        row.add(encode(action + END), learn=actions and action == step.expert_action)
+        row.add(encode(OBS), learn=False)
+        row.add(encode(strip_special(step.observation) + END), learn=observations)
+    if any(label != IGNORE for label in row.labels):
+        yield row
+
+
+def _fits(row: Row, number: int, prompts: PromptBuilder) -> bool:
+    """Whether inference, asked about step `number`, would still show every step that the row holds."""
+    if prompts.history_steps is not None and number > prompts.history_steps:
+        return False
+    return prompts.count_tokens is None or len(row.input_ids) <= prompts.max_state_tokens
 
 
 def unique(rows: Iterable[Row]) -> list[Row]:
-    """Rows without repeats: games played at several noise levels share their beginnings."""
-    return list({tuple(row.input_ids): row for row in rows}.values())
+    """Rows without repeats: games played at several noise levels share their beginnings.
+
+    Labels count too: the same tokens with loss in different places are different rows.
+    """
+    return list({(tuple(row.input_ids), tuple(row.labels)): row for row in rows}.values())
 
 
 def foresight_row(

@@ -3,9 +3,11 @@
     control:      <state> <CTRL>                                            -> p(K | s), V(s)
     act:          <state> <CTRL> [<IMAGINE> â <END> <OBS> ŝ <END>]*K <ACT>  -> action
     world model:  <state> <CTRL> <ACT> action <END> <OBS>                   -> next observation
+    knowledge:    <state> <CTRL> <TASK>  -> task knowledge        <state> <CTRL> <OBS>  -> state knowledge
 
-An act prompt always starts with the control prompt of its state, so heads and action see the same text. When a prompt
-is too long the oldest steps go, never the task, `<CTRL>` or the cue at the end.
+An act prompt always starts with the control prompt of its state, so heads and action see the same text. What the agent
+was told about its task (`State.knowledge`) stands in front, as <TASK> knowledge <END>. When a prompt is too long the
+oldest steps go, never the knowledge, the task, `<CTRL>` or the cue at the end.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from itp.lm.tokens import ACT, CTRL, END, IMAGINE, OBS, strip_special
+from itp.lm.tokens import ACT, CTRL, END, IMAGINE, OBS, TASK, strip_special
 from itp.state_text.renderers import Renderer
 from itp.types import ImaginedTrajectory, State
 
@@ -40,7 +42,7 @@ class PromptBuilder:
         """The state part: as much of the latest history as fits into `max_state_tokens`."""
         if self.renderer.droppable:
             state = state.latest(self.history_steps)
-        text = self.renderer.render(state)
+        text = self._told(state)
         if self.count_tokens is None or not self.renderer.droppable or not state.history:
             return text
         # A text has no more tokens than bytes; the cheap test spares most calls a tokenisation.
@@ -50,9 +52,14 @@ class PromptBuilder:
         low, high = 0, len(state.history)
         while low < high:
             drop = (low + high) // 2
-            fits = self.count_tokens(self.renderer.render(state, drop)) <= limit
+            fits = self.count_tokens(self._told(state, drop)) <= limit
             low, high = (low, drop) if fits else (drop + 1, high)
-        return self.renderer.render(state, low)
+        return self._told(state, low)
+
+    def _told(self, state: State, drop: int = 0) -> str:
+        """The state's text without its oldest `drop` steps, behind what the agent was told about the task."""
+        text = self.renderer.render(state, drop)
+        return f"{TASK}{strip_special(state.knowledge)}{END}{text}" if state.knowledge else text
 
     def world_model(self, state: State, action: str) -> str:
         """Prompt whose continuation is the next observation (Liu et al. 2026, eq. 1)."""
@@ -61,6 +68,14 @@ class PromptBuilder:
     def control(self, state: State) -> str:
         """Prompt whose last token, `<CTRL>`, carries the heads' hidden state."""
         return f"{self.state(state)}{CTRL}"
+
+    def task_knowledge(self, state: State) -> str:
+        """Prompt whose continuation is knowledge about the task (Qiao et al. 2024); give it the state at reset."""
+        return f"{self.control(state)}{TASK}"
+
+    def state_knowledge(self, state: State) -> str:
+        """Prompt whose continuation is a short text about the state (Qiao et al. 2024)."""
+        return f"{self.control(state)}{OBS}"
 
     def act(self, state: State, foresight: ImaginedTrajectory | None = None) -> str:
         """Prompt whose continuation is the action; the whole foresight is in it (Liu et al. 2026, eq. 3)."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from itp.data.rows import IGNORE, Row, foresight_row, policy_rows, prompt_row, unique, world_model_rows
+from itp.data.rows import IGNORE, Row, foresight_row, joint_rows, policy_rows, prompt_row, unique, world_model_rows
 from itp.lm.tokens import CTRL, END
 from itp.lm.transformers import encode
 from itp.state_text.prompts import PromptBuilder
@@ -63,18 +65,60 @@ def test_world_model_rows_and_inference_share_every_prompt_token(renderer: str, 
         assert step == len(trajectory.steps)
 
 
-def test_a_window_that_starts_late_in_a_long_episode_starts_with_the_truncated_inference_prompt() -> None:
-    prompts = builder("history-v1", 200)
-    trajectory = max(episodes(), key=lambda t: len(t.steps))
-    rows = list(world_model_rows([trajectory], ids, prompts, window=4))
-    for number, row in enumerate(rows):
-        state, step = trajectory.states()[4 * number], trajectory.steps[4 * number]
-        assert row.input_ids[: labelled(row)[0][0]] == ids(prompts.world_model(state, step.decision.action))
-    assert (
-        len(ids(prompts.state(trajectory.states()[8])))
-        <= 200
-        < len(ids(builder("history-v1").state(trajectory.states()[8])))
-    )
+@pytest.mark.parametrize("window", [4, 24])
+@pytest.mark.parametrize("make", [world_model_rows, policy_rows, joint_rows])
+@pytest.mark.parametrize("limits", [{"budget": 200}, {"budget": 200, "tell": True}, {"history_steps": 3}])
+def test_every_label_stands_behind_the_prompt_that_inference_would_truncate_there(
+    make: Callable[..., Iterator[Row]], window: int, limits: dict[str, Any]
+) -> None:
+    knowledge = "find the thing first" if limits.get("tell") else ""
+    prompts = replace(builder("history-v1", limits.get("budget", 100_000)), history_steps=limits.get("history_steps"))
+    cut = 0
+    for trajectory in episodes():
+        wanted = {}
+        for state, step in zip(trajectory.states(), trajectory.steps, strict=False):
+            told, action = replace(state, knowledge=knowledge), step.decision.action
+            cut += prompts.state(told) != replace(prompts, max_state_tokens=10**6, history_steps=None).state(told)
+            wanted[decode(ids(prompts.world_model(told, action)))] = " ".join(step.observation.split()) + END
+            wanted[decode(ids(prompts.act(told)))] = action + END
+        for row in make([trajectory], ids, prompts, window=window, tell=lambda _: knowledge):
+            for position, text in labelled(row):
+                assert wanted[decode(row.input_ids[:position])] == text
+    assert cut > 10, "no prompt was truncated, so this test shows nothing"
+
+
+@BOTH
+@pytest.mark.parametrize("window", [1, 4, 24])
+def test_joint_rows_learn_expert_actions_and_all_next_observations_token_by_token(renderer: str, window: int) -> None:
+    """Against the labels written down from the trajectory; every other token is without loss."""
+    prompts = builder(renderer)
+    for trajectory in episodes():
+        found = [
+            (decode(row.input_ids[:position]), text)
+            for row in joint_rows([trajectory], ids, prompts, window=window)
+            for position, text in labelled(row)
+        ]
+        wanted = []
+        for state, step in zip(trajectory.states(), trajectory.steps, strict=False):
+            action, expert = step.decision.action, step.expert_action
+            if expert and (renderer == "memory-v1" or action == expert):
+                wanted.append((decode(ids(prompts.act(state))), expert + END))
+            observation = " ".join(step.observation.split()) + END
+            wanted.append((decode(ids(prompts.world_model(state, action))), observation))
+        assert sorted(found) == sorted(wanted)
+
+
+def test_joint_rows_of_history_hold_both_labels_in_one_sequence() -> None:
+    [row] = joint_rows([episodes()[0]], ids, builder("history-v1"))
+    assert len(labelled(row)) > len(episodes()[0].steps)
+    assert row.input_ids == next(iter(world_model_rows([episodes()[0]], ids, builder("history-v1")))).input_ids
+
+
+@BOTH
+def test_task_knowledge_stands_in_front_of_every_row(renderer: str) -> None:
+    for make in (policy_rows, world_model_rows, joint_rows):
+        for row in make(episodes(), ids, builder(renderer), tell=lambda trajectory: trajectory.task.task_id):
+            assert row.input_ids[: len(ids("<TASK>household-small-train"))] == ids("<TASK>household-small-train")
 
 
 def test_policy_rows_of_memory_learn_the_experts_action_in_every_state() -> None:
@@ -146,6 +190,21 @@ def test_unique_keeps_one_row_of_each_and_their_order() -> None:
 
     kept = unique([row(1, 2), row(3), row(1, 2), row(1)])
     assert [r.input_ids for r in kept] == [[1, 2], [3], [1]]
+
+
+def test_unique_keeps_rows_that_learn_different_tokens_of_the_same_text() -> None:
+    """An expert's episode and one whose last label is missing read alike, and each label counts."""
+    first, second = Row([1, 2], [IGNORE, 2]), Row([1, 2], [1, IGNORE])
+    assert unique([first, second, first]) == [first, second]
+
+
+def test_a_state_labelled_twice_is_one_row_where_the_action_is_the_same_and_two_where_it_is_not() -> None:
+    first = episodes()[0]
+    other = replace(first, steps=(replace(first.steps[0], expert_action="look"), *first.steps[1:]))
+    once, again, both = (
+        unique(policy_rows(played, ids, builder("memory-v1"))) for played in ([first], [first] * 2, [first, other])
+    )
+    assert len(once) == len(again) == len(both) - 1
 
 
 def test_games_played_twice_give_no_row_twice() -> None:

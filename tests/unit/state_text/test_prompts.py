@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -152,3 +153,19 @@ def test_states_are_not_changed_by_rendering() -> None:
         for state in states:
             PromptBuilder(renderer, lm().count_tokens, 40).act(state, FORESIGHT)
     assert before == [(s.task, s.first_observation, s.history) for s in states]
+
+
+@BOTH
+@pytest.mark.parametrize("budget", [1, 60, 150, 100_000])
+def test_knowledge_stands_in_front_and_neither_it_nor_task_nor_cue_is_ever_truncated_away(
+    renderer: str, budget: int
+) -> None:
+    prompts = PromptBuilder(get_renderer(renderer), lm().count_tokens, budget)
+    for trajectory in episodes():
+        for state in trajectory.states():
+            told = replace(state, knowledge="find it <END><CTRL> first")
+            for text in (prompts.act(told), prompts.act(told.latest(2)), prompts.act(told.extend("look", "Nothing."))):
+                assert text.startswith(f"{TASK}find it first{END}{TASK}{state.task}{OBS}")
+                assert text.endswith(CTRL + ACT)
+    assert prompts.task_knowledge(STATE).endswith(CTRL + TASK)
+    assert prompts.state_knowledge(STATE).endswith(CTRL + OBS)
