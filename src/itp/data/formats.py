@@ -95,7 +95,7 @@ def _from_expert(records: Iterable[Record], prefix: str) -> Iterator[Trajectory]
 
 def _linked(rows: Sequence[Record], name: str) -> Iterator[Trajectory]:
     """One trajectory for each stretch of rows in which every state is the next_state of the row before."""
-    start = 0
+    goal, start = read_state(rows[0].text("state")).task, 0
     for end in range(1, len(rows) + 1):
         if end < len(rows) and same(rows[end].text("state"), rows[end - 1].text("next_state")):
             continue
@@ -104,7 +104,7 @@ def _linked(rows: Sequence[Record], name: str) -> Iterator[Trajectory]:
         steps = tuple(_step(row.text("action"), row.text("next_state"), expert=True) for row in stretch)
         # The last stretch is taken to reach the goal: these are demonstrations.
         stop = StopReason.WON if end == len(rows) else StopReason.STEP_LIMIT
-        task = Task(name if start == 0 else f"{name}#{start}", first.task)
+        task = Task(name if start == 0 else f"{name}#{start}", first.task or goal)
         yield Trajectory(task, first.told, steps, stop)
         start = end
 

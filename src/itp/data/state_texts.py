@@ -13,7 +13,7 @@ from dataclasses import dataclass
 _LABEL = re.compile(
     r"^[ \t]*(task|mission|goal|current observation|observation|inventory|history)[ \t]*:", re.IGNORECASE | re.MULTILINE
 )
-_TASK_LINE = re.compile(r"^[ \t]*your task is to[ \t]*:[ \t]*(.+?)[ \t]*$", re.IGNORECASE | re.MULTILINE)
+_TASK_LINE = re.compile(r"\byour task is to[ \t]*:[ \t]*(.+?)[ \t]*$", re.IGNORECASE | re.MULTILINE)
 _TASK_SENTENCE = re.compile(r"^\s*(your task is to\b[^:].*)$", re.IGNORECASE | re.DOTALL)
 _TASK_LABELS = ("task", "mission", "goal")
 _ACTION = re.compile(r"^[ \t]*action[ \t]*:[ \t]*(\S.*?)[ \t]*$", re.IGNORECASE | re.MULTILINE)
