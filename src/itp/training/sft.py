@@ -243,30 +243,32 @@ def _keep_last(trainer: Any, out: Path, evaluations: Sequence[dict[str, float]])
         target.symlink_to(BEST)
 
 
-def trainer_options(out: Path, settings: Optimisation) -> dict[str, Any]:
-    """Keyword arguments that every Trainer of this project shares."""
-    import torch
-
-    if settings.lr_scheduler_type not in SCHEDULERS:
-        raise ConfigError(
-            f"--lr-scheduler-type {settings.lr_scheduler_type} is unknown: choose one of {', '.join(SCHEDULERS)}"
-        )
-    cpu = not torch.cuda.is_available()
-    bf16, fp16 = precision(settings)
+def rows_at_once(settings: Optimisation) -> int:
+    """Rows of one forward pass on one process. Raises ConfigError when the global batch cannot be split so."""
     share = per_process(settings.batch_size, "--batch-size")
     if settings.accumulation < 1 or share % settings.accumulation:
-        processes = f" on each of {world_size()} processes" if world_size() > 1 else ""
+        processes = f", on each of {world_size()} processes {share}," if world_size() > 1 else ""
         raise ConfigError(
             f"--batch-size {settings.batch_size}{processes} is no multiple of --accumulation {settings.accumulation}: "
             "change one"
         )
+    return share // settings.accumulation
+
+
+def trainer_options(out: Path, settings: Optimisation) -> dict[str, Any]:
+    """Keyword arguments that every Trainer of this project shares."""
+    import torch
+
+    cpu = not torch.cuda.is_available()
+    bf16, fp16 = precision(settings)
+    at_once = rows_at_once(settings)
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "tensorboard")
     return {
         "output_dir": str(out / "checkpoints"),
         "num_train_epochs": settings.epochs,
-        "per_device_train_batch_size": share // settings.accumulation,
+        "per_device_train_batch_size": at_once,
         "gradient_accumulation_steps": settings.accumulation,
-        "per_device_eval_batch_size": share,
+        "per_device_eval_batch_size": at_once,
         "learning_rate": settings.lr,
         "lr_scheduler_type": settings.lr_scheduler_type,
         "warmup_steps": settings.warmup_ratio,

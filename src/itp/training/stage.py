@@ -111,8 +111,9 @@ def train_stage(
     from itp.lm.transformers import encode
     from itp.state_text.prompts import PromptBuilder
     from itp.state_text.renderers import get_renderer
-    from itp.training.sft import fit
+    from itp.training.sft import fit, rows_at_once
 
+    rows_at_once(config.optim)
     config.schedule.check()
     config.lora.check(config.base)
     torch.manual_seed(config.optim.seed)
