@@ -1,7 +1,7 @@
 """Imports point one way, as DESIGN.md draws them, and playing needs neither textworld nor torch.
 
     types -> envs, lm -> state_text -> policy -> world_model -> planners -> rollout -> data
-          -> evaluation, training -> cli
+          -> evaluation, training -> cli -> the authors' commands (foresight_eval, itp.training.train_adaptive_k)
 
 Imports inside functions follow the same order, with one exception: a command's module (`itp collect`, `itp world-model
 eval`, ...) may reach anything below the command line while it runs.
@@ -35,6 +35,8 @@ LAYERS = (
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 PARTS = sorted(RANK)
+ENTRY_POINTS = ("foresight_eval", "itp.training.train_adaptive_k")
+"""The authors' commands stand above the command line, wherever they lie."""
 
 
 def modules(part: str) -> Iterator[tuple[str, ast.Module]]:
@@ -45,8 +47,10 @@ def modules(part: str) -> Iterator[tuple[str, ast.Module]]:
         yield name, ast.parse(file.read_text(encoding="utf-8"))
 
 
-def imports(tree: ast.AST, *, inside_function: bool = False) -> Iterator[tuple[str, bool]]:
-    """(dotted name, whether inside a function) of everything a tree imports from this package."""
+def imports(
+    tree: ast.AST, *, inside_function: bool = False, of: tuple[str, ...] = ("itp",)
+) -> Iterator[tuple[str, bool]]:
+    """(dotted name, whether inside a function) of everything a tree imports from this package, or from those named."""
     for node in ast.iter_child_nodes(tree):
         inside = inside_function or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         if isinstance(node, ast.Import):
@@ -58,9 +62,9 @@ def imports(tree: ast.AST, *, inside_function: bool = False) -> Iterator[tuple[s
         else:
             names = []
         for name in names:
-            if name.split(".")[0] == "itp":
+            if name.split(".")[0] in of:
                 yield name, inside
-        yield from imports(node, inside_function=inside)
+        yield from imports(node, inside_function=inside, of=of)
 
 
 def part_of(name: str) -> str:
@@ -77,6 +81,8 @@ def test_every_part_of_the_package_has_its_place_in_the_order() -> None:
 def test_imports_point_down_the_order(part: str) -> None:
     commands = {command.module for command in COMMANDS}
     for name, tree in modules(part):
+        if name.startswith(ENTRY_POINTS):
+            continue
         for imported, inside in imports(tree):
             other = part_of(imported)
             if other == part:
@@ -85,6 +91,15 @@ def test_imports_point_down_the_order(part: str) -> None:
             if inside and name in commands:
                 allowed = other != "cli"
             assert allowed, f"{name} imports {imported}: {other} does not come before {part}"
+
+
+def test_nothing_imports_the_authors_commands_but_they_themselves() -> None:
+    for part in PARTS:
+        for name, tree in modules(part):
+            if not name.startswith(ENTRY_POINTS):
+                assert not [i for i, _ in imports(tree, of=("itp", "foresight_eval")) if i.startswith(ENTRY_POINTS)], (
+                    name
+                )
 
 
 def test_the_record_of_an_episode_needs_only_types_and_errors() -> None:

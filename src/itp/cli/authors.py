@@ -97,7 +97,7 @@ def devices(**given: str) -> dict[str, str]:
             found[name] = value if kind == "cuda" and int(index or 0) < count else "cuda:0"
     if moved:
         here = f"there is no CUDA device beyond cuda:{count - 1}" if count else "there is no CUDA device"
-        warn(f"{here}: {' and '.join(moved)} is {'cuda:0' if count else 'the CPU'}")
+        warn(f"{here}: {', '.join(moved)} -> {'cuda:0' if count else 'cpu'}")
     return found
 
 

@@ -53,6 +53,8 @@ def world_model_rows(
 ) -> Iterator[Row]:
     """Rows for eq. 1 of Liu et al. 2026: loss on the tokens of real next observations only.
 
+    An empty observation was written down by nobody (converted conversations end with an action), and is no label.
+
     Args:
         trajectories: expert and rollout episodes alike; a wrong action teaches as well as a right one.
         encode: the tokenizer.
@@ -67,7 +69,8 @@ def world_model_rows(
             yield from _episode_rows(states, trajectory.steps, encode, prompts, window, observations=True)
             continue
         for state, step in zip(states, trajectory.steps, strict=False):
-            yield prompt_row(encode, prompts.world_model(state, step.decision.action), step.observation)
+            if step.observation:
+                yield prompt_row(encode, prompts.world_model(state, step.decision.action), step.observation)
 
 
 def policy_rows(
@@ -148,7 +151,7 @@ def _episode_rows(
         row.add(encode(CTRL + ACT), learn=False)
         row.add(encode(action + END), learn=actions and action == step.expert_action)
         row.add(encode(OBS), learn=False)
-        row.add(encode(strip_special(step.observation) + END), learn=observations)
+        row.add(encode(strip_special(step.observation) + END), learn=observations and bool(step.observation))
     if any(label != IGNORE for label in row.labels):
         yield row
 
