@@ -103,6 +103,8 @@ def play(flags: EvalFlags, *, idle: dict[str, str], **environment: Any) -> None:
         _check_heads(flags, policy)
     if flags.decision_tokens is not None:
         idle = {**idle, "--decision_tokens": "K is read from the K-head or fixed, not generated"}
+    if environment.get("history_steps") is not None and not authors.tells_history(policy):
+        idle = {**idle, "--use_history 0": "the checkpoint's state text is no list of steps"}
     with authors.flags_named(OURS):
         config = itp_eval.Config(
             out=flags.run_folder,

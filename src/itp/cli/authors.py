@@ -123,7 +123,7 @@ def checkpoint(flag: str, path: str) -> str:
     """
     folder = Path(path)
     if not folder.is_dir():
-        if folder.suffix or path.startswith(("/", ".", "~")):
+        if path.startswith(("/", ".", "~")) or path.count("/") > 1:
             raise CheckpointError(f"{flag} {path} does not exist: name a checkpoint folder, or a Hugging Face id")
         return path
     for candidate in (folder, folder / "model", folder / "merged_full"):
@@ -132,6 +132,14 @@ def checkpoint(flag: str, path: str) -> str:
     raise CheckpointError(
         f"{flag} {path} holds no checkpoint: there is no config.json in it, in model or in merged_full"
     )
+
+
+def tells_history(policy: str) -> bool:
+    """Whether a policy checkpoint's state text is a list of steps, which can be shortened."""
+    from itp.policy.checkpoint import read_itp_config
+    from itp.state_text.renderers import get_renderer
+
+    return get_renderer(read_itp_config(policy).renderer).droppable
 
 
 def state_limit(

@@ -9,6 +9,7 @@ One file in gives one file of the same name out, an episode a line. `itp.data.fo
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,9 @@ def convert(path: Path, target: Path, form: str = "auto", *, expert: bool = Fals
 
 
 def as_trajectories(path: Path, folder: Path, *, expert: bool) -> Path:
-    """A file or folder that the stages read: `path` itself where it holds trajectories, else `folder`, converted.
+    """A file or folder that the stages read: `path` itself where it holds trajectories, else a file in `folder`.
+
+    The file's name has a digest of what was converted, so that a run never goes on with data that have changed.
 
     Raises:
         ConfigError: a record follows no known format.
@@ -89,7 +92,9 @@ def as_trajectories(path: Path, folder: Path, *, expert: bool) -> Path:
     if first is not None and format_of(first) == "itp":
         return path
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{path.stem}.jsonl"
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    target = folder / f"{path.stem}-{digest[:8]}.jsonl"
     convert(path, target, expert=expert)
     return target
 

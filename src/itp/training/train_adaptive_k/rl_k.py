@@ -132,7 +132,10 @@ def run(config: Config) -> None:
     placed = authors.devices(policy_device=config.policy_device, wm_device=config.wm_device)
     dtype = authors.half_precision(config.fp16, config.bf16)
     data, human_goals = environment(config.alfworld_config, config.env_data_path)
-    authors.without_effect(_idle(config, dtype))
+    idle = _idle(config, dtype)
+    if config.history_keep_steps and not authors.tells_history(policy):
+        idle[f"--history_keep_steps {config.history_keep_steps}"] = "the checkpoint's state text is no list of steps"
+    authors.without_effect(idle)
     with authors.flags_named(OURS):
         a2c.run(
             a2c.Config(
