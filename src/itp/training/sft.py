@@ -259,6 +259,10 @@ def trainer_options(out: Path, settings: Optimisation) -> dict[str, Any]:
     """Keyword arguments that every Trainer of this project shares."""
     import torch
 
+    if settings.lr_scheduler_type not in SCHEDULERS:
+        raise ConfigError(
+            f"--lr-scheduler-type {settings.lr_scheduler_type} is unknown: choose one of {', '.join(SCHEDULERS)}"
+        )
     cpu = not torch.cuda.is_available()
     bf16, fp16 = precision(settings)
     at_once = rows_at_once(settings)
