@@ -112,7 +112,7 @@ def play(flags: EvalFlags, *, idle: dict[str, str], **environment: Any) -> None:
             horizon=horizon,
             policy=policy,
             world_model=authors.checkpoint("--wm_model", flags.wm_model) if flags.wm_model else "",
-            k_max=flags.max_k if horizon == "learned" else None,
+            k_max=_largest(flags, policy),
             max_steps=flags.max_steps,
             max_observation_tokens=flags.foresight_tokens,
             episodes=flags.episodes,
@@ -142,6 +142,15 @@ def _horizon(flags: EvalFlags) -> str:
     if flags.max_k is not None and flags.fixed_k > flags.max_k:
         raise ConfigError(f"--fixed_k {flags.fixed_k} exceeds --max_k {flags.max_k}: lower it, or raise --max_k")
     return f"fixed:{flags.fixed_k}"
+
+
+def _largest(flags: EvalFlags, policy: str) -> int | None:
+    """K_max for `itp eval`: the K-head's own where there is one, else what the flags name."""
+    from itp.policy.checkpoint import HEADS_FILE
+
+    if (Path(policy) / HEADS_FILE).is_file():
+        return None
+    return max(flags.max_k or 0, flags.fixed_k, 1)
 
 
 def _check_heads(flags: EvalFlags, policy: str) -> None:
