@@ -41,7 +41,8 @@ class Config(EnvFlags):
     """Split to play: train, valid or test of household; train, valid_seen or valid_unseen of alfworld; train, valid,
     test_seen or test_unseen of scienceworld."""
     planner: str = "itp"
-    """Who plays: act (no imagination), itp (imagine, then act), random, or expert."""
+    """Who plays: act (no imagination), itp (imagine, then act), wkm (a policy told by a knowledge model), random, or
+    expert."""
     horizon: str = "learned"
     """How far itp imagines: fixed:K, random (0..K_max), or learned (the checkpoint's K-head)."""
     policy: str = ""
@@ -52,6 +53,10 @@ class Config(EnvFlags):
     """How an action is chosen: score (the best admissible command) or generate (free text, never repaired)."""
     action_tokens: int = 16
     """Most tokens of a generated action."""
+    knowledge: str = ""
+    """World knowledge model, for --planner wkm: a folder written by `itp train wkm`."""
+    gamma: float = 0.4
+    """The agent's share in the choice of wkm, the rest being the knowledge base's: 0 to 1."""
     k_max: int | None = None
     """Largest horizon; must equal that of the checkpoint's K-head (default: the checkpoint's)."""
     max_observation_tokens: int | None = None
@@ -97,7 +102,7 @@ def run(config: Config) -> None:
 
 def check(config: Config) -> None:
     """Refuse flags that cannot work, before anything is loaded or written."""
-    from itp.planners.factory import ACTION_MODES, PLANNERS
+    from itp.planners.factory import ACTION_MODES, PLANNERS, check_wkm
 
     _check_choice("--planner", config.planner, PLANNERS)
     _check_choice("--action", config.action, ACTION_MODES)
@@ -124,6 +129,10 @@ def check(config: Config) -> None:
             raise ConfigError(
                 "--planner itp needs --world-model PATH (or rules); without imagination use --planner act"
             )
+    if config.planner == "wkm":
+        check_wkm(planner_spec(config))
+    elif config.knowledge:
+        raise ConfigError(f"--knowledge does nothing with --planner {config.planner}: leave it out, or use wkm")
     if config.planner in ("act", "itp") and not config.policy:
         raise ConfigError(f"--planner {config.planner} needs --policy PATH: a folder written by `itp train policy`")
 
@@ -170,6 +179,8 @@ def planner_spec(config: Config) -> PlannerSpec:
         policy=config.policy,
         world_model=config.world_model,
         action=config.action,
+        knowledge=config.knowledge,
+        gamma=config.gamma,
         k_max=config.k_max,
         device=config.policy_device or config.device,
         dtype=config.dtype,

@@ -10,9 +10,10 @@ from itp.planners.base import Planner
 
 if TYPE_CHECKING:
     from itp.planners.itp import ItpPlanner
+    from itp.planners.wkm import WkmPlanner
     from itp.world_model.base import WorldModel
 
-PLANNERS = ("act", "itp", "random", "expert")
+PLANNERS = ("act", "itp", "wkm", "random", "expert")
 ACTION_MODES = ("score", "generate")
 DEFAULT_K_MAX = 5
 
@@ -27,6 +28,8 @@ class PlannerSpec:
         policy: checkpoint folder or Hugging Face id.
         world_model: checkpoint folder, Hugging Face id, or `rules`.
         action: "score" or "generate".
+        knowledge: folder of a world knowledge model, for `wkm`.
+        gamma: the agent's share in the choice of `wkm`.
         k_max: largest horizon; must equal that of the checkpoint's K-head when it has one. None takes the checkpoint's.
         device, dtype: where and how the models run; `wm_device` and `wm_dtype`, when given, for the world model.
         action_tokens: most tokens of a generated action.
@@ -39,6 +42,8 @@ class PlannerSpec:
     policy: str = ""
     world_model: str = ""
     action: str = "score"
+    knowledge: str = ""
+    gamma: float = 0.4
     k_max: int | None = None
     device: str = "cpu"
     dtype: str = "float32"
@@ -63,7 +68,39 @@ def build_planner(spec: PlannerSpec) -> Planner:
         from itp.planners.simple import ExpertPlanner
 
         return ExpertPlanner()
-    return _build_model_planner(spec)
+    return _build_wkm(spec) if spec.planner == "wkm" else _build_model_planner(spec)
+
+
+def _build_wkm(spec: PlannerSpec) -> WkmPlanner:
+    check_wkm(spec)
+    from itp.planners.wkm import WkmPlanner
+    from itp.policy.model import Policy
+    from itp.world_model.knowledge import KnowledgeBase, KnowledgeModel
+
+    base = KnowledgeBase.load(spec.knowledge)
+    model = KnowledgeModel.load(spec.knowledge, device=spec.device, dtype=spec.dtype)
+    policy = Policy.load(spec.policy, k_max=spec.k_max, device=spec.device, dtype=spec.dtype)
+    if "wkm" not in policy.config.stage:
+        raise ConfigError(
+            f"--planner wkm: {spec.policy} was trained without task knowledge: "
+            f"run `itp train policy --knowledge {spec.knowledge}`"
+        )
+    return WkmPlanner(policy, model, base, spec.gamma)
+
+
+def check_wkm(spec: PlannerSpec) -> None:
+    """Refuse flags that `wkm` cannot work with, before anything is loaded."""
+    if not spec.policy or not spec.knowledge:
+        raise ConfigError(
+            "--planner wkm needs --policy PATH (trained with `itp train policy --knowledge`) and --knowledge PATH "
+            "(a folder written by `itp train wkm`)"
+        )
+    if not 0 <= spec.gamma <= 1:
+        raise ConfigError(f"--gamma {spec.gamma:g} is not allowed: give the agent's share, from 0 to 1")
+    if spec.action != "score":
+        raise ConfigError(
+            f"--action {spec.action} is not possible with --planner wkm, which mixes scores: leave it out"
+        )
 
 
 def _build_model_planner(spec: PlannerSpec) -> ItpPlanner:

@@ -1,14 +1,28 @@
 """`itp train policy`: imitation of the expert's actions, the warm start of every later stage.
 
-itp train policy --data out/data --out out/policy
+    itp train policy --data out/data --out out/policy
+    itp train policy --data out/data --objective iwm --out out/iwm                  implicit world modelling
+    itp train policy --data out/data --knowledge out/knowledge --out out/agent      the agent of WKM
+
+docs/baselines.md compares the three.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from itp.errors import ConfigError
+from itp.training.iwm import Implicit
 from itp.training.sft import Optimisation
 from itp.training.stage import SftConfig
+
+if TYPE_CHECKING:
+    from itp.data.rows import Tell
+
+OBJECTIVES = ("imitation", "iwm")
 
 
 @dataclass
@@ -19,30 +33,56 @@ class Config(SftConfig):
     """State text: memory (short, household games) or history (any environment)."""
     window: int = 24
     """With history: labelled steps per training sequence."""
+    objective: str = "imitation"
+    """What is learnt: imitation (the expert's actions), or iwm (next observations of all actions besides)."""
+    implicit: Implicit = field(default_factory=Implicit)
+    """Implicit world modelling."""
+    knowledge: Path | None = None
+    """Folder written by `itp train wkm`: its task knowledge goes in front of every prompt."""
     optim: Optimisation = field(default_factory=lambda: Optimisation(lr=2e-3, batch_size=128))
     """Optimiser settings."""
 
 
 def run(config: Config) -> None:
     """Train; a second run in the same folder resumes or reports what is there."""
-    from functools import partial
-
     from itp.data.rows import policy_rows
     from itp.policy.checkpoint import ItpConfig
     from itp.run_folder import open_run
     from itp.state_text.renderers import get_renderer
+    from itp.training.iwm import train_iwm
     from itp.training.stage import finish, train_stage
 
+    if config.objective not in OBJECTIVES:
+        raise ConfigError(f"--objective {config.objective} is unknown: choose one of {', '.join(OBJECTIVES)}")
+    config.implicit.check(config.objective)
+    implicit = config.objective == "iwm"
     renderer = get_renderer(config.renderer).name
     with open_run(config.out, config, command="train policy") as folder:
         if finish(folder):
             return
+        tell = task_knowledge(config)
         itp_config = ItpConfig(
             kind="policy",
             renderer=renderer,
             max_state_tokens=config.max_state_tokens,
-            stage="policy",
+            stage="+".join([*["iwm"] * implicit, *["wkm"] * bool(tell)]) or "policy",
             parent=config.base,
         )
-        rows = partial(policy_rows, window=config.window)
+        if implicit:
+            finish(folder, train_iwm(config, itp_config, tell))
+            return
+        rows = partial(policy_rows, window=config.window, tell=tell)
         finish(folder, train_stage(config, itp_config, rows, title="policy"))
+
+
+def task_knowledge(config: Config) -> Tell | None:
+    """What the knowledge model says about the task of each episode; the very text that playing will show the agent."""
+    if config.knowledge is None:
+        return None
+    from itp.training.stage import read_trajectories
+    from itp.world_model.knowledge import KnowledgeModel
+
+    states = {(t.task.goal, t.first_observation): t.states()[0] for t in read_trajectories(config.data)}
+    texts = KnowledgeModel.load(config.knowledge).task_knowledge(list(states.values()))
+    known = dict(zip(states, (knowledge.text for knowledge in texts), strict=True))
+    return lambda trajectory: known[trajectory.task.goal, trajectory.first_observation]

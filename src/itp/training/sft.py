@@ -19,6 +19,8 @@ from itp.training.progress import evaluation_callback, progress_callback, quiet_
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from itp.training.trainer import Weigh
+
 SCHEDULERS = ("cosine", "linear", "constant", "constant_with_warmup")
 
 
@@ -103,6 +105,7 @@ def fit(
     title: str,
     schedule: Schedule | None = None,
     probe: Callable[[PreTrainedModel], dict[str, float]] | None = None,
+    weigh: Weigh | None = None,
 ) -> dict[str, float]:
     """Train in place and return the figures of the best weights; resumes from the newest checkpoint.
 
@@ -119,6 +122,7 @@ def fit(
         title: shown in progress lines.
         schedule: packing, evaluation and early stop.
         probe: further judgement at each evaluation, name -> figure.
+        weigh: weights of the token losses in training, default all 1.
 
     Raises:
         ConfigError: there is nothing to train on, or a row is longer than a packed sequence.
@@ -130,7 +134,9 @@ def fit(
     schedule.check()
     _check_rows(model, rows, schedule)
     quiet_libraries()
-    trainer = _trainer(model, tokenizer, rows, eval_rows, out=out, settings=settings, schedule=schedule, probe=probe)
+    trainer = _trainer(
+        model, tokenizer, rows, eval_rows, out=out, settings=settings, schedule=schedule, probe=probe, weigh=weigh
+    )
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(progress_callback(title, trainer=trainer, metrics=out / "metrics.jsonl"))
     trainer.add_callback(evaluation_callback(schedule.eval_steps if eval_rows else 0, schedule.patience))
@@ -175,6 +181,7 @@ def _trainer(
     settings: Optimisation,
     schedule: Schedule,
     probe: Any,
+    weigh: Weigh | None,
 ) -> Any:
     from datasets import Dataset
     from trl import SFTConfig  # pyright: ignore[reportPrivateImportUsage]
@@ -202,6 +209,7 @@ def _trainer(
         global_batch=settings.batch_size,
         eval_rows=eval_rows,
         probe=probe,
+        weigh=weigh,
     )
 
 

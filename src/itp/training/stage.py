@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from itp.policy.checkpoint import ItpConfig
     from itp.run_folder import RunFolder
     from itp.state_text.prompts import PromptBuilder
+    from itp.training.trainer import Weigh
     from itp.types import Trajectory
 
     ProbeMaker = Callable[
@@ -91,6 +92,8 @@ def train_stage(
     title: str,
     select: Callable[[list[Trajectory]], list[Trajectory]] | None = None,
     probe: ProbeMaker | None = None,
+    make_eval_rows: Callable[..., Iterable[Row]] | None = None,
+    weigh: Callable[[PreTrainedTokenizerBase], Weigh] | None = None,
 ) -> dict[str, float]:
     """Train one checkpoint on rows made from trajectories.
 
@@ -104,6 +107,8 @@ def train_stage(
         title: shown in progress lines.
         select: chooses among the training trajectories; held-out ones stay as they are.
         probe: makes a further judge of the model from held-out trajectories, tokenizer and prompt builder.
+        make_eval_rows: rows of the held-out trajectories, where they differ from those to learn from.
+        weigh: makes the weights of the token losses from the tokenizer.
     """
     import torch
 
@@ -124,7 +129,8 @@ def train_stage(
 
     to_ids = partial(encode, tokenizer)
     prompts = PromptBuilder(plain.renderer, lambda text: len(to_ids(text)), config.max_state_tokens)
-    rows, eval_rows = unique(make_rows(train, to_ids, prompts)), unique(make_rows(held_out, to_ids, prompts))
+    rows = unique(make_rows(train, to_ids, prompts))
+    eval_rows = unique((make_eval_rows or make_rows)(held_out, to_ids, prompts))
     counts = {
         "rows": len(rows),
         "tokens": sum(len(row.input_ids) for row in rows),
@@ -146,6 +152,7 @@ def train_stage(
         title=title,
         schedule=config.schedule,
         probe=probe(held_out, tokenizer, prompts) if probe else None,
+        weigh=weigh(tokenizer) if weigh else None,
     )
     metrics |= counts
     if is_main():

@@ -27,6 +27,8 @@ from itp.training.order import EpochSampler
 BEST, LAST = "best", "last"
 Probe = Callable[[PreTrainedModel], dict[str, float]]
 """Judges a model in evaluation mode: name -> figure, logged as eval_NAME."""
+Weigh = Callable[[torch.Tensor], torch.Tensor]
+"""Token ids [B, T] to the weights [B, T] of the loss on them; see `itp.training.iwm`."""
 
 
 class Trainer(SFTTrainer):
@@ -36,15 +38,23 @@ class Trainer(SFTTrainer):
         global_batch: rows of one optimiser step over all processes and accumulated passes.
         eval_rows: held-out rows; none switches evaluation off.
         probe: further judgement at each evaluation, made on the main process.
+        weigh: weights of token losses in training; the held-out loss weighs all alike.
     """
 
     def __init__(
-        self, *args: Any, global_batch: int, eval_rows: Sequence[Row], probe: Probe | None, **kwargs: Any
+        self,
+        *args: Any,
+        global_batch: int,
+        eval_rows: Sequence[Row],
+        probe: Probe | None,
+        weigh: Weigh | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.global_batch = global_batch
         self.eval_rows = sorted(eval_rows, key=lambda row: -len(row.input_ids))
         self.probe = probe
+        self.weigh = weigh
         self.sampler: EpochSampler | None = None
         self.model_accepts_loss_kwargs = True
 
@@ -57,10 +67,10 @@ class Trainer(SFTTrainer):
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Sum of token losses over the labelled tokens of the whole step, all processes together."""
-        if "cu_seq_lens_q" not in inputs or return_outputs:
+        """Sum of (weighted) token losses over the labelled tokens of the whole step, all processes together."""
+        if return_outputs or ("cu_seq_lens_q" not in inputs and self.weigh is None):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        loss, correct, count = _likelihood(model, inputs)
+        loss, correct, count = _likelihood(model, inputs, self.weigh)
         share = self.accelerator.reduce(torch.stack([correct, count]))
         self._metrics["train"]["mean_token_accuracy"].append(float(share[0] / share[1].clamp(min=1)))  # pyright: ignore
         if num_items_in_batch is None:
@@ -78,7 +88,7 @@ class Trainer(SFTTrainer):
         totals = torch.zeros(3, dtype=torch.float64, device=self.args.device)
         for batch, counts in self._eval_batches():
             with self.compute_loss_context_manager():
-                totals += torch.stack(self._judge(model, batch)).double() * counts
+                totals += torch.stack(_likelihood(model, batch)).double() * counts
         loss, correct, count = self.accelerator.reduce(totals).tolist()  # pyright: ignore
         metrics = {"eval_loss": loss / max(count, 1), "eval_mean_token_accuracy": correct / max(count, 1)}
         metrics |= self._probed()
@@ -112,13 +122,6 @@ class Trainer(SFTTrainer):
             features = [{"input_ids": row.input_ids, "labels": row.labels} for row in rows]
             yield self._prepare_inputs(self.data_collator(features)), int(number < len(batches))  # pyright: ignore
 
-    def _judge(self, model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        if "cu_seq_lens_q" in inputs:
-            return _likelihood(model, inputs)
-        labels = inputs.pop("labels")[:, 1:]
-        logits = model(**inputs, use_cache=False).logits[:, :-1]
-        return _sums(logits[labels != IGNORE], labels[labels != IGNORE])
-
     def _probed(self) -> dict[str, float]:
         """The probe's figures, the same on every process; sharded weights cannot be asked on one process alone."""
         if self.probe is None or self.accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
@@ -132,16 +135,20 @@ class Trainer(SFTTrainer):
         return distributed.from_main(figures)
 
 
-def _likelihood(model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Sum of losses, of right guesses and of labels in a batch of packed rows (batch dimension 1)."""
+def _likelihood(
+    model: Any, inputs: dict[str, Any], weigh: Weigh | None = None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Sum of losses, of right guesses and of labels in a batch: packed rows (batch dimension 1) or padded ones."""
     rest = {name: value for name, value in inputs.items() if name != "labels"}
-    target_T = inputs["labels"][0, 1:]
-    labelled = (target_T != IGNORE).nonzero()[:, 0]
-    logits_NV = model(**rest, use_cache=False, logits_to_keep=labelled).logits[0]
-    return _sums(logits_NV, target_T[labelled])
-
-
-def _sums(logits_NV: torch.Tensor, target_N: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    loss = functional.cross_entropy(logits_NV.float(), target_N, reduction="sum")
+    target_BT = inputs["labels"][:, 1:]
+    labelled_BT = target_BT != IGNORE
+    weight_N = weigh(inputs["input_ids"])[:, 1:][labelled_BT] if weigh else None
+    if "cu_seq_lens_q" in inputs:
+        logits_NV = model(**rest, use_cache=False, logits_to_keep=labelled_BT[0].nonzero()[:, 0]).logits[0]
+    else:
+        logits_NV = model(**rest, use_cache=False).logits[:, :-1][labelled_BT]
+    target_N = target_BT[labelled_BT]
+    loss_N = functional.cross_entropy(logits_NV.float(), target_N, reduction="none")
+    loss = loss_N.sum() if weight_N is None else (loss_N * weight_N).sum()
     correct = (logits_NV.argmax(-1) == target_N).sum()
     return loss, correct, torch.tensor(len(target_N), device=loss.device)
