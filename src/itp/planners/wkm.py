@@ -46,7 +46,7 @@ class WkmPlanner:
         self._generating = ItpPlanner(policy, None, FixedHorizon(0), action_mode="generate", name=self.name)
 
     def decide(self, contexts: Sequence[DecisionContext]) -> list[Decision]:
-        """See `Planner.decide`. The decision's `reflection` is the task knowledge, its `thought` the state knowledge."""
+        """See `Planner.decide`; `Decision.reflection` is the task knowledge, `Decision.thought` the state knowledge."""
         start = time.perf_counter()
         tasks = self.model.task_knowledge([context.state for context in contexts])
         told = [

@@ -71,7 +71,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["evl"], "unknown command evl: did you mean `itp eval`?"),
         (["traim", "a2c"], "unknown command traim a2c: did you mean `itp train a2c`?"),
-        (["train", "wm"], "unknown command train wm: did you mean `itp train warmup`?"),
+        (["train", "wm"], "unknown command train wm: did you mean `itp train wkm`?"),
         (["train", "zzz"], "unknown command train zzz"),
         (["qqqq"], "unknown command qqqq: see `itp --help`"),
         (["--hlp"], "unknown flag --hlp: did you mean `itp --help`?"),
