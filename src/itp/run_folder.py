@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Any
 
 from itp import __version__
-from itp.errors import RunFolderError
+from itp.errors import ItpError, RunFolderError
 
 CONFIG_NAME = "config.yaml"
 LOCK_NAME = ".lock"
@@ -68,7 +68,17 @@ class RunFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(error, ItpError) and not self.resumed and self._lock is not None:
+            self._forget()
         self.close()
+
+    def _forget(self) -> None:
+        """Take back a folder whose run was refused before it wrote anything: it would refuse the mended command."""
+        if {entry.name for entry in self.path.iterdir()} <= {CONFIG_NAME, LOCK_NAME}:
+            for name in (CONFIG_NAME, LOCK_NAME):
+                (self.path / name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self.path.rmdir()
 
 
 def is_main() -> bool:
@@ -217,7 +227,8 @@ def _check_same(path: Path, command: str, settings: dict[str, Any], ignore: Sequ
         raise RunFolderError(
             f"--out {path} holds a run of `itp {stored['command']}`, not of `itp {command}`: name another folder"
         )
-    before = {key: value for key, value in stored["config"].items() if key not in ignore}
+    before = _flat({key: value for key, value in stored["config"].items() if key not in ignore})
+    settings = _flat(settings)
     differing = [key for key in {**before, **settings} if before.get(key, _ABSENT) != settings.get(key, _ABSENT)]
     if differing:
         pairs = ", ".join(f"{key}: {_shown(before, key)} there, {_shown(settings, key)} now" for key in differing)
@@ -225,6 +236,14 @@ def _check_same(path: Path, command: str, settings: dict[str, Any], ignore: Sequ
             f"--out {path} holds a run with other settings ({pairs}): "
             "give the same values to resume it, or another --out"
         )
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with those of nested groups beside the others, as flags are: their names are unique."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= _flat(value) if isinstance(value, Mapping) else {key: value}
+    return flat
 
 
 def _shown(settings: dict[str, Any], key: str) -> str:

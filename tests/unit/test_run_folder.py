@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from itp import __version__
-from itp.errors import RunFolderError
+from itp.errors import ConfigError, RunFolderError
 from itp.run_folder import CONFIG_NAME, open_run, read_config, write_json
 
 
@@ -134,3 +134,24 @@ def test_json_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         write_json(path, {"rate": float("nan")})
     assert json.loads(path.read_text())["path"] == "x"
     assert [entry.name for entry in tmp_path.iterdir()] == ["r.json"]
+
+
+def test_settings_of_a_group_are_named_one_by_one(tmp_path: Path) -> None:
+    open_run(tmp_path, {"seed": 1, "optim": {"lr": 0.1, "epochs": 3}}, command="x").close()
+    with pytest.raises(RunFolderError) as caught:
+        open_run(tmp_path, {"seed": 1, "optim": {"lr": 0.2, "epochs": 3}}, command="x")
+    assert "(lr: 0.1 there, 0.2 now)" in str(caught.value)
+
+
+def test_a_run_refused_before_it_wrote_anything_does_not_stand_in_the_way_of_the_mended_command(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(ConfigError), open_run(out, {"lr": -1}, command="x"):
+        raise ConfigError("lr is -1")
+    assert not out.exists()
+    open_run(out, {"lr": 1}, command="x").write_json("results.json", {})
+    with pytest.raises(ConfigError), open_run(out, {"lr": 1}, command="x"):
+        raise ConfigError("something later")
+    with pytest.raises(RunFolderError, match="holds a run with other settings"):
+        open_run(out, {"lr": 2}, command="x")
+    assert (out / "results.json").exists()
+    assert (out / CONFIG_NAME).exists()

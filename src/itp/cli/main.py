@@ -62,7 +62,17 @@ COMMANDS = (
 )
 
 EXTRAS = {
-    "train": ("torch", "transformers", "trl", "accelerate", "datasets", "safetensors", "tokenizers", "tensorboard"),
+    "train": (
+        "torch",
+        "transformers",
+        "trl",
+        "peft",
+        "accelerate",
+        "datasets",
+        "safetensors",
+        "tokenizers",
+        "tensorboard",
+    ),
     "alfworld": ("textworld", "alfworld"),
     "scienceworld": ("scienceworld", "py4j", "psutil"),
     "textworld": ("textworld_express",),
