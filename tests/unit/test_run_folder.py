@@ -148,7 +148,8 @@ def test_a_run_refused_before_it_wrote_anything_does_not_stand_in_the_way_of_the
     with pytest.raises(ConfigError), open_run(out, {"lr": -1}, command="x"):
         raise ConfigError("lr is -1")
     assert not out.exists()
-    open_run(out, {"lr": 1}, command="x").write_json("results.json", {})
+    with open_run(out, {"lr": 1}, command="x") as folder:
+        folder.write_json("results.json", {})
     with pytest.raises(ConfigError), open_run(out, {"lr": 1}, command="x"):
         raise ConfigError("something later")
     with pytest.raises(RunFolderError, match="holds a run with other settings"):
