@@ -50,7 +50,8 @@ class EvalFlags:
     act_tokens: int | None = None
     """Most tokens of a generated action (default: 16)."""
     foresight_tokens: int | None = None
-    """Most tokens of one imagined observation (default: the world model's own limit)."""
+    """Most tokens of one imagined observation, or the world model's own limit where that is less (the authors' flag counts
+    a whole foresight, written at once)."""
     decision_tokens: int | None = None
     """Without effect: K is read from the K-head or fixed, never generated."""
     policy_device: str = ""
@@ -106,15 +107,16 @@ def play(flags: EvalFlags, *, idle: dict[str, str], **environment: Any) -> None:
     if environment.get("history_steps") is not None and not authors.tells_history(policy):
         idle = {**idle, "--use_history 0": "the checkpoint's state text is no list of steps"}
     with authors.flags_named(OURS):
+        world_model = authors.checkpoint("--wm_model", flags.wm_model) if flags.wm_model else ""
         config = itp_eval.Config(
             out=flags.run_folder,
             planner="itp",
             horizon=horizon,
             policy=policy,
-            world_model=authors.checkpoint("--wm_model", flags.wm_model) if flags.wm_model else "",
+            world_model=world_model,
             k_max=_largest(flags, policy),
             max_steps=flags.max_steps,
-            max_observation_tokens=flags.foresight_tokens,
+            max_observation_tokens=_observation_limit(flags, world_model),
             episodes=flags.episodes,
             batch_size=flags.batch_size,
             seed=flags.seed,
@@ -142,6 +144,14 @@ def _horizon(flags: EvalFlags) -> str:
     if flags.max_k is not None and flags.fixed_k > flags.max_k:
         raise ConfigError(f"--fixed_k {flags.fixed_k} exceeds --max_k {flags.max_k}: lower it, or raise --max_k")
     return f"fixed:{flags.fixed_k}"
+
+
+def _observation_limit(flags: EvalFlags, world_model: str) -> int | None:
+    from itp.policy.checkpoint import read_itp_config
+
+    if flags.foresight_tokens is None or not world_model:
+        return flags.foresight_tokens
+    return min(flags.foresight_tokens, read_itp_config(world_model).max_observation_tokens)
 
 
 def _largest(flags: EvalFlags, policy: str) -> int | None:
@@ -177,7 +187,8 @@ def _placed(flags: EvalFlags) -> dict[str, str]:
     roles = {"policy_dtype": "policy_device", "wm_dtype": "wm_device"}
     slow = [name for name, dtype in dtypes.items() if dtype == "float16" and placed[roles[name]] == "cpu"]
     if slow:
-        authors.warn(f"{' and '.join(f'--{name} {wanted[name]}' for name in slow)} needs a GPU: fp32 on this CPU")
+        named = ", ".join(f"--{name} {wanted[name]}" for name in slow)
+        authors.warn(f"fp16 needs a GPU: {named} -> fp32")
     dtypes.update(dict.fromkeys(slow, "float32"))
     return {**placed, "dtype": dtypes["policy_dtype"], "wm_dtype": dtypes["wm_dtype"]}
 

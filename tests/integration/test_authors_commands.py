@@ -379,13 +379,14 @@ def test_a2c_on_real_games_and_its_policy_evaluated(alfworld_data: Path, files: 
 
     summary = tmp_path / "seen.json"
     play = ["--method", "foresight", "--split", "seen", "--env_data_root", str(alfworld_data), "--max_steps", "3"]
-    pair = ["--policy_model", str(out), "--wm_model", str(files.root / "wm_run"), "--foresight_tokens", "6"]
+    pair = ["--policy_model", str(out), "--wm_model", str(files.root / "wm_run"), "--foresight_tokens", "256"]
     adaptive = ["--max_k", str(K_MAX), "--fixed_k", "-1", "--use_history", "0", "--episodes", "2"]
     assert runner.main([*play, *pair, *adaptive, "--output_path", str(summary)]) == 0
     content = json.loads(summary.read_text())
     assert content["summary"]["planner"] == "itp learned"
     assert [len(episode["k"]) for episode in content["episodes"]] == [3, 3]
-    assert read_config(tmp_path / "seen.run")["config"]["split"] == "valid_seen"
+    settings = read_config(tmp_path / "seen.run")["config"]
+    assert (settings["split"], settings["history_steps"], settings["max_observation_tokens"]) == ("valid_seen", 1, 8)
 
 
 @pytest.mark.realdata
