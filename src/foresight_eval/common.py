@@ -50,8 +50,8 @@ class EvalFlags:
     act_tokens: int | None = None
     """Most tokens of a generated action (default: 16)."""
     foresight_tokens: int | None = None
-    """Most tokens of one imagined observation, or the world model's own limit where that is less (the authors' flag counts
-    a whole foresight, written at once)."""
+    """Most tokens of one imagined observation, or the world model's own limit where that is less (the authors' flag
+    counts a whole foresight, written at once)."""
     decision_tokens: int | None = None
     """Without effect: K is read from the K-head or fixed, never generated."""
     policy_device: str = ""
