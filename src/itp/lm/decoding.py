@@ -13,16 +13,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.nn import functional
 
 from itp.lm.base import Sampling
+from itp.lm.cache import BatchCache
+from itp.lm.drafts import ORDER, Follows, NgramDrafts, add
 from itp.lm.forward import forward, logits
 from itp.lm.prefix_cache import PrefixCache
-from itp.lm.tree import attend_row, forward_trees, last_tokens, nucleus, packed, tree_logprobs, tree_mask
+from itp.lm.tree import forward_trees, nucleus, packed, tree_logprobs
 from itp.lm.trie import TokenTrie
 
-_SHRINK_AT = 0.75
-"""Finished rows leave the batch when at most this share of it still runs."""
+MAX_DRAFT = 7
+"""Drafted tokens a step for a single row."""
+DRAFTED_TOKENS = 256
+"""Tokens of a step, over the batch, up to which drafts are used."""
 
 
 @dataclass(slots=True)
@@ -38,48 +41,71 @@ class Engine:
 
     def __init__(self, model: Any, *, prefix_bytes: int | None = None) -> None:
         self.model = model
+        self.drafts = NgramDrafts()
         self.prefixes = PrefixCache(model) if prefix_bytes is None else PrefixCache(model, prefix_bytes)
 
     @torch.inference_mode()
     def decode(self, prompts: Sequence[Sequence[int]], sampling: Sampling, *, end_id: int) -> list[Decoded]:
         """Continue a batch of prompts, greedily or by sampling at `sampling.temperature` within `top_p`.
 
+        Greedy decoding checks several drafted tokens a step (`itp.lm.drafts`); the result is that of one at a time.
+
         Args:
-            prompts: token ids, none of them empty; best of similar length, for their cache is padded on the left.
+            prompts: token ids, none of them empty; best of similar length.
             sampling: its seed is not read; seed torch before the call.
             end_id: a row stops after this token.
 
         Returns:
             One `Decoded` per prompt. Log-probabilities are those of the whole vocabulary at the sampling temperature.
         """
-        cache, hidden_NC = self._start(prompts, [TokenTrie()] * len(prompts), room=sampling.max_new_tokens)
-        hidden_BC = hidden_NC[torch.tensor(cache.last, device=hidden_NC.device)]
-        position_B = torch.tensor(cache.lengths, device=hidden_NC.device) - 1
-        results = [Decoded([], 0.0) for _ in prompts]
-        running = list(range(len(prompts)))
-        for offset in range(sampling.max_new_tokens):
-            next_B, logprob_B = _choose(logits(self.model, hidden_BC), sampling)
-            live = []
-            for place, (row, token, logprob) in enumerate(
-                zip(running, next_B.tolist(), logprob_B.tolist(), strict=True)
-            ):
-                result = results[row]
-                if not (result.ids and result.ids[-1] == end_id):
-                    result.ids.append(token)
-                    result.logprob += logprob
-                    if token != end_id:
-                        live.append(place)
-            if not live or offset == sampling.max_new_tokens - 1:
-                break
-            if len(live) <= _SHRINK_AT * len(running):
-                rows = torch.tensor(live, device=next_B.device)
-                cache.keep(rows)
-                next_B, position_B = next_B[rows], position_B[rows]
-                running = [running[place] for place in live]
-            position_B = position_B + 1
-            hidden_BC = forward(self.model, next_B, position_B, cache.attend_next)
-            cache.stop += 1
-        return results
+        longest = self._longest_draft(len(prompts)) if sampling.temperature == 0 else 0
+        cache, hidden_NC = self._start(prompts, [TokenTrie()] * len(prompts), sampling.max_new_tokens + longest)
+        rows = [_Row(ids, sampling.max_new_tokens, end_id) for ids in prompts]
+        if longest:
+            for row in rows:
+                add(row.follows, row.ids)
+        chosen = _choose(logits(self.model, hidden_NC[torch.tensor(cache.last, device=hidden_NC.device)]), sampling)
+        for row, token, logprob in zip(rows, *(x.tolist() for x in chosen), strict=True):
+            row.take([], [token], [logprob])
+        running = self._leave(cache, rows)
+        while running:
+            drafts = [self.drafts.propose(row.follows, row.ids, min(longest, row.left - 1)) for row in running]
+            tokens, logprobs = self._step(cache, running, drafts, sampling)
+            for row, draft, own_tokens, own_logprobs in zip(running, drafts, tokens, logprobs, strict=True):
+                row.take(draft, own_tokens, own_logprobs)
+            running = self._leave(cache, running)
+        if longest:
+            for row in rows:
+                self.drafts.learn(row.ids[max(0, row.start - ORDER) :])
+        return [Decoded(row.ids[row.start :], row.logprob) for row in rows]
+
+    def _longest_draft(self, batch: int) -> int:
+        """Tokens worth checking at once: computing more of them costs little until the batch fills the processor."""
+        return max(1, min(MAX_DRAFT, DRAFTED_TOKENS // batch - 1))
+
+    def _step(
+        self, cache: BatchCache, running: Sequence[_Row], drafts: Sequence[Sequence[int]], sampling: Sampling
+    ) -> tuple[list[list[int]], list[list[float]]]:
+        """Next tokens and log-probabilities [B, G]: behind each row's last token and behind each token of its draft."""
+        width, device = 1 + max(map(len, drafts)), self.model.device
+        fed = [[row.ids[-1], *draft] for row, draft in zip(running, drafts, strict=True)]
+        ids = [row + row[:1] * (width - len(row)) for row in fed]
+        first_B1 = torch.tensor([[len(row.ids) - 1] for row in running], device=device)
+        positions_BG = first_B1 + torch.arange(width, device=device)
+        cache.expect(positions_BG)
+        ids_N = torch.tensor(ids, device=device).flatten()
+        hidden_NC = forward(self.model, ids_N, positions_BG.flatten(), cache.attend_next)
+        next_N, logprob_N = _choose(logits(self.model, hidden_NC), sampling)
+        return next_N.unflatten(0, (-1, width)).tolist(), logprob_N.unflatten(0, (-1, width)).tolist()
+
+    def _leave(self, cache: BatchCache, running: list[_Row]) -> list[_Row]:
+        """The rows that go on. The cache follows when enough have ended; until then ended rows are computed along."""
+        live = [place for place, row in enumerate(running) if row.left]
+        if len(live) == len(running):
+            return running
+        if live:
+            cache.keep(torch.tensor(live, device=self.model.device))
+        return [running[place] for place in live]
 
     @torch.inference_mode()
     def score(self, prompts: Sequence[Sequence[int]], tries: Sequence[TokenTrie]) -> list[torch.Tensor]:
@@ -105,90 +131,42 @@ class Engine:
 
     def _start(
         self, prompts: Sequence[Sequence[int]], tries: Sequence[TokenTrie], room: int = 0
-    ) -> tuple[_Cache, torch.Tensor]:
+    ) -> tuple[BatchCache, torch.Tensor]:
         """Compute what is not known of the prompts, and all of the trees; returns final hidden states [N, C]."""
         self.prefixes.refresh()
         room = max(room, max(len(trie.tokens) for trie in tries))
-        cache = _Cache(self.model, prompts, tries, room, self.prefixes)
+        cache = BatchCache(self.model, prompts, tries, room, self.prefixes)
         ids_N, positions_N = packed(prompts, tries, cache.known, self.model.device)
         hidden_NC = forward(self.model, ids_N, positions_N, cache.attend_prompts)
         for row, ids in enumerate(prompts):
-            span = slice(cache.stop - len(ids), cache.stop)
-            self.prefixes.store(ids, cache.keys[:, row, :, span], cache.values[:, row, :, span])
+            self.prefixes.store(ids, cache.keys[:, row], cache.values[:, row])
         return cache, hidden_NC
 
 
-class _Cache:
-    """Keys and values of a batch, [layers, B, heads, T_max, D]; prompts are aligned at their last token."""
+class _Row:
+    """One prompt being continued."""
 
-    def __init__(
-        self,
-        model: Any,
-        prompts: Sequence[Sequence[int]],
-        tries: Sequence[TokenTrie],
-        room: int,
-        prefixes: PrefixCache,
-    ) -> None:
-        config, device = model.config, model.device
-        self.lengths = [len(ids) for ids in prompts]
-        self.stop, width = max(self.lengths), max(self.lengths) + room
-        heads, head_dim = config.num_key_value_heads, model.model.layers[0].self_attn.head_dim
-        shape = (config.num_hidden_layers, len(prompts), heads, width, head_dim)
-        self.keys, self.values = (torch.empty(shape, dtype=model.dtype, device=device) for _ in range(2))
-        for row, length in enumerate(self.lengths):
-            # What lies left of a short prompt is read, with weight zero: it must be a number.
-            self.keys[:, row, :, : self.stop - length] = 0
-            self.values[:, row, :, : self.stop - length] = 0
-        self.known = [
-            prefixes.load(
-                ids,
-                self.keys[:, row, :, self.stop - len(ids) : self.stop],
-                self.values[:, row, :, self.stop - len(ids) : self.stop],
-            )
-            for row, ids in enumerate(prompts)
-        ]
-        self._tries = tries
-        self._masks = [
-            tree_mask(n, trie, known, device) for n, trie, known in zip(self.lengths, tries, self.known, strict=True)
-        ]
-        self.last = last_tokens(self.lengths, tries, self.known)
-        first_B1 = self.stop - torch.tensor(self.lengths, device=device)[:, None]
-        self.filled_BT = torch.arange(width, device=device) >= first_B1
+    __slots__ = ("_end_id", "_most", "follows", "ids", "logprob", "start")
 
-    def keep(self, rows: torch.Tensor) -> None:
-        """Drop the other rows, and what lies left of the longest that stays."""
-        first = int(self.filled_BT[rows].int().argmax(-1).min())
-        self.keys, self.values = self.keys[:, rows, :, first:], self.values[:, rows, :, first:]
-        self.filled_BT = self.filled_BT[rows, first:]
-        self.stop -= first
+    def __init__(self, prompt: Sequence[int], most: int, end_id: int) -> None:
+        self.ids, self.start = [*prompt], len(prompt)
+        self.logprob = 0.0
+        self.follows: Follows = {}
+        self._most, self._end_id = most, end_id
 
-    def attend_prompts(self, layer: int, q_NHD: torch.Tensor, k_NHD: torch.Tensor, v_NHD: torch.Tensor) -> torch.Tensor:
-        """Attention of new tokens to their own prompt and tree branch; fills the cache."""
-        mixed, first = [], 0
-        for row, (length, trie) in enumerate(zip(self.lengths, self._tries, strict=True)):
-            begin, end = self.stop - length, self.stop + len(trie.tokens)
-            last = first + end - begin - self.known[row]
-            q_HTD, k_HTD, v_HTD = (x[first:last].transpose(0, 1) for x in (q_NHD, k_NHD, v_NHD))
-            self.keys[layer, row, :, begin + self.known[row] : end] = k_HTD
-            self.values[layer, row, :, begin + self.known[row] : end] = v_HTD
-            if self.known[row]:
-                k_HTD, v_HTD = self.keys[layer, row, :, begin:end], self.values[layer, row, :, begin:end]
-            mixed.append(attend_row(q_HTD, k_HTD, v_HTD, self._masks[row]))
-            first = last
-        return torch.cat(mixed)
+    @property
+    def left(self) -> int:
+        """Tokens that may still come; 0 once it has ended."""
+        decoded = len(self.ids) - self.start
+        return 0 if decoded and self.ids[-1] == self._end_id else self._most - decoded
 
-    def attend_next(self, layer: int, q_BHD: torch.Tensor, k_BHD: torch.Tensor, v_BHD: torch.Tensor) -> torch.Tensor:
-        """Attention of one new token per row to all before it and itself; it goes to position `stop`."""
-        self.keys[layer, :, :, self.stop] = k_BHD
-        self.values[layer, :, :, self.stop] = v_BHD
-        mixed_BH1D = functional.scaled_dot_product_attention(
-            q_BHD[:, :, None],
-            self.keys[layer, :, :, : self.stop + 1],
-            self.values[layer, :, :, : self.stop + 1],
-            attn_mask=self.filled_BT[:, None, None, : self.stop + 1],
-            enable_gqa=q_BHD.shape[1] != k_BHD.shape[1],
-        )
-        return mixed_BH1D[:, :, 0]
+    def take(self, draft: Sequence[int], tokens: Sequence[int], logprobs: Sequence[float]) -> None:
+        """Append the model's own tokens: one, and one more for each drafted token that it agreed with."""
+        for drafted, token, logprob in zip([*draft, None], tokens, logprobs, strict=False):
+            self.ids.append(token)
+            self.logprob += logprob
+            if not self.left or drafted != token:
+                return
 
 
 def _choose(logits_BV: torch.Tensor, sampling: Sampling) -> tuple[torch.Tensor, torch.Tensor]:
