@@ -282,6 +282,7 @@ WRONG = [
     ("label --expert_jsonl none.jsonl", "--expert_jsonl none.jsonl does not exist"),
     ("label --k_candidates 0,x", "--k_candidates 0,x is no list of numbers"),
     ("label --k_candidates 0,9", "--k_candidates 0 9: give each once, from 0 to --kmax 5"),
+    ("label --out_labeled_jsonl .", "--out_labeled_jsonl . is a folder: name a file"),
     ("label --max_seq_len 800", "--max_seq_len 800 leaves 0 tokens for the state beside 5 imagined steps"),
     ("label --logprob_norm max", "--logprob_norm max is unknown"),
     ("label --padding_side up", "--padding_side up is unknown"),

@@ -42,10 +42,17 @@ def read_records(path: Path) -> Iterator[Record]:
 
     Raises:
         DataError: there is no such file, or nothing in it.
-        ConfigError: a line is no JSON.
+        ConfigError: a line is no JSON, or the file no text.
     """
     if not path.is_file():
         raise DataError(f"{path} is no file: name a .jsonl or .json file")
+    try:
+        yield from _records(path)
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is no UTF-8 text: name a .jsonl or .json file") from None
+
+
+def _records(path: Path) -> Iterator[Record]:
     if (items := _json_list(path)) is not None:
         yield from (Record(item, f"{path} item {number}") for number, item in enumerate(items, start=1))
         return

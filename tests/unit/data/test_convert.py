@@ -201,6 +201,12 @@ def test_missing_files_and_unknown_formats_are_refused(tmp_path: Path, capsys: p
         assert message in capsys.readouterr().err
 
 
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.jsonl").write_bytes(b"\xff\xfe\x00")
+    assert main(["data", "convert", "--input", str(tmp_path / "x.jsonl"), "--out", str(tmp_path / "out")]) == 2
+    assert "x.jsonl is no UTF-8 text" in capsys.readouterr().err
+
+
 def test_files_of_the_same_name_do_not_overwrite_each_other(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     files = [lines(tmp_path / "x.jsonl", EXPERT), lines(tmp_path / "b" / "x.jsonl", EXPERT[:1])]

@@ -72,6 +72,9 @@ def run(config: Config) -> None:
     from itp.training import pseudo_label
     from itp.training.labels import LABEL_FILE
 
+    out = config.out_labeled_jsonl
+    if out.is_dir():
+        raise ConfigError(f"--out_labeled_jsonl {out} is a folder: name a file, such as {out / 'labeled.jsonl'}")
     authors.check_choice("--padding_side", config.padding_side, ("", "left", "right"))
     candidates = _numbers(config.k_candidates)
     if not config.expert_jsonl.exists():
@@ -86,11 +89,10 @@ def run(config: Config) -> None:
     if config.score_batch_size is not None:
         idle["--score_batch_size"] = "every prefix of a foresight is scored in one pass"
     authors.without_effect(idle)
-    out = config.out_labeled_jsonl
     with authors.flags_named(OURS):
-        data = as_trajectories(config.expert_jsonl, out.with_suffix(".data"), expert=True)
+        data = as_trajectories(config.expert_jsonl, _beside(out, "data"), expert=True)
         settings = pseudo_label.Config(
-            out=out.with_suffix(".run"),
+            out=_beside(out, "run"),
             data=(data,),
             policy=policy,
             world_model=world_model,
@@ -113,6 +115,12 @@ def run(config: Config) -> None:
         shutil.copyfile(settings.out / LABEL_FILE, draft)
         draft.replace(out)
         print(f"labels: {out}", flush=True)
+
+
+def _beside(file: Path, ending: str) -> Path:
+    """ "labeled.jsonl" -> "labeled.run"; any other name keeps its ending in front."""
+    stem = file.stem if file.suffix in (".json", ".jsonl") else file.name
+    return file.with_name(f"{stem}.{ending}")
 
 
 def _numbers(text: str) -> tuple[int, ...]:
