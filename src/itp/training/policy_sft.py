@@ -55,6 +55,10 @@ def run(config: Config) -> None:
     if config.objective not in OBJECTIVES:
         raise ConfigError(f"--objective {config.objective} is unknown: choose one of {', '.join(OBJECTIVES)}")
     config.implicit.check(config.objective)
+    if config.knowledge is not None:
+        from itp.world_model.knowledge import check_folder
+
+        check_folder(config.knowledge)
     implicit = config.objective == "iwm"
     renderer = get_renderer(config.renderer).name
     with open_run(config.out, config, command="train policy") as folder:

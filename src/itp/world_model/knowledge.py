@@ -18,7 +18,7 @@ from pathlib import Path
 from itp.errors import CheckpointError
 from itp.lm.base import LanguageModel, Sampling
 from itp.lm.transformers import TransformersLM
-from itp.policy.checkpoint import read_itp_config
+from itp.policy.checkpoint import ItpConfig, read_itp_config
 from itp.run_folder import write_text
 from itp.state_text.prompts import PromptBuilder
 from itp.state_text.renderers import get_renderer
@@ -77,6 +77,15 @@ class Knowledge:
     usage: Usage
 
 
+def check_folder(folder: Path | str) -> ItpConfig:
+    """What the knowledge model of a folder remembers. Raises CheckpointError when the folder holds none."""
+    path = Path(folder) / "model"
+    config = read_itp_config(str(path))
+    if not path.is_dir() or config.kind != "knowledge":
+        raise CheckpointError(f"--knowledge {folder} holds no knowledge model: give a folder of `itp train wkm`")
+    return config
+
+
 class KnowledgeModel:
     """The parametric part.
 
@@ -93,11 +102,8 @@ class KnowledgeModel:
     @classmethod
     def load(cls, folder: Path | str, *, device: str = "cpu", dtype: str = "float32") -> KnowledgeModel:
         """Load the model of a folder written by `itp train wkm`. Raises CheckpointError when it holds none."""
-        path = Path(folder) / "model"
-        config = read_itp_config(str(path))
-        if not path.is_dir() or config.kind != "knowledge":
-            raise CheckpointError(f"--knowledge {folder} holds no knowledge model: give a folder of `itp train wkm`")
-        lm = TransformersLM.load(str(path), device=device, dtype=dtype)
+        config = check_folder(folder)
+        lm = TransformersLM.load(str(Path(folder) / "model"), device=device, dtype=dtype)
         prompts = PromptBuilder(get_renderer(config.renderer), lm.count_tokens, config.max_state_tokens)
         return cls(lm, prompts)
 
