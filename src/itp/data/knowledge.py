@@ -61,6 +61,8 @@ class TaskKnowledge:
         for number, step in enumerate(steps):
             action = step.decision.action
             pattern, rest = self._split(action, goal)
+            if not pattern:  # an answer such as "0", to a game that asked which one was meant
+                continue
             if action == step.expert_action:
                 self._right[kind].add(pattern)
                 for key in ((kind, pattern), self._very(pattern, goal)):

@@ -25,7 +25,7 @@ from itp.state_text.renderers import get_renderer
 from itp.types import State, Usage
 
 BASE_FILE = "knowledge.jsonl"
-TASK_TOKENS, STATE_TOKENS = 128, 48
+TASK_TOKENS, STATE_TOKENS = 192, 48
 """Token budgets of one task knowledge and one state knowledge."""
 NEIGHBOURS = 30
 """Occurrences of state knowledge that vote on the next action."""

@@ -78,6 +78,10 @@ def test_task_knowledge_prefers_figures_of_the_very_object_and_falls_back_to_the
     assert "take pen from desk/fridge," in tasks.text("put a pen in shelf.", "pick")
 
 
+def test_answers_without_words_are_no_part_of_the_way() -> None:
+    assert TaskKnowledge([expert("x", "look", "0", "wait")], MADE).text("x", "pick") == "do: look, wait"
+
+
 def test_a_task_type_without_episodes_is_not_made_up() -> None:
     assert TaskKnowledge([], MADE).text("put a mug in shelf.", "pick") == "nothing known"
 

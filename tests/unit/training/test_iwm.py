@@ -138,7 +138,7 @@ def test_one_stage_leaves_an_ordinary_policy_judged_on_imitation(tmp_path: Path,
 def test_two_stages_learn_next_observations_first_then_actions_from_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import itp.training.stage
+    import itp.training.sft
 
     seen: list[tuple[str, str, set[str]]] = []
     original = itp.training.sft.fit
