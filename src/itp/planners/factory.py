@@ -73,19 +73,22 @@ def build_planner(spec: PlannerSpec) -> Planner:
 
 def _build_wkm(spec: PlannerSpec) -> WkmPlanner:
     check_wkm(spec)
+    from itp.lm.base import Sampling
     from itp.planners.wkm import WkmPlanner
     from itp.policy.model import Policy
     from itp.world_model.knowledge import KnowledgeBase, KnowledgeModel
 
     base = KnowledgeBase.load(spec.knowledge)
-    model = KnowledgeModel.load(spec.knowledge, device=spec.device, dtype=spec.dtype)
+    device, dtype = spec.wm_device or spec.device, spec.wm_dtype or spec.dtype
+    model = KnowledgeModel.load(spec.knowledge, device=device, dtype=dtype)
     policy = Policy.load(spec.policy, k_max=spec.k_max, device=spec.device, dtype=spec.dtype)
+    policy = policy if spec.history_steps is None else policy.with_history(spec.history_steps)
     if "wkm" not in policy.config.stage:
         raise ConfigError(
             f"--planner wkm: {spec.policy} was trained without task knowledge: "
             f"run `itp train policy --knowledge {spec.knowledge}`"
         )
-    return WkmPlanner(policy, model, base, spec.gamma)
+    return WkmPlanner(policy, model, base, spec.gamma, action_sampling=Sampling(spec.action_tokens))
 
 
 def check_wkm(spec: PlannerSpec) -> None:

@@ -17,8 +17,9 @@ from dataclasses import replace
 import numpy as np
 
 from itp.errors import ConfigError
+from itp.lm.base import Sampling
 from itp.planners.horizon import FixedHorizon
-from itp.planners.itp import ItpPlanner
+from itp.planners.itp import ACTION, ItpPlanner
 from itp.policy.model import Policy
 from itp.types import Decision, DecisionContext, ImaginedTrajectory, Usage
 from itp.world_model.knowledge import Knowledge, KnowledgeBase, KnowledgeModel
@@ -32,18 +33,29 @@ class WkmPlanner:
         model: writes task and state knowledge.
         base: knows what experts did.
         gamma: γ, from 0 (knowledge alone, where it says anything) to 1 (agent alone).
+        action_sampling: decoding of such text.
     """
 
     name = "wkm"
 
-    def __init__(self, policy: Policy, model: KnowledgeModel, base: KnowledgeBase, gamma: float = 0.4) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        model: KnowledgeModel,
+        base: KnowledgeBase,
+        gamma: float = 0.4,
+        *,
+        action_sampling: Sampling = ACTION,
+    ) -> None:
         if not 0 <= gamma <= 1:
             raise ConfigError(f"--gamma {gamma:g} is not allowed: give the agent's share, from 0 to 1")
         self.policy = policy
         self.model = model
         self.base = base
         self.gamma = gamma
-        self._generating = ItpPlanner(policy, None, FixedHorizon(0), action_mode="generate", name=self.name)
+        self._generating = ItpPlanner(
+            policy, None, FixedHorizon(0), action_mode="generate", action_sampling=action_sampling, name=self.name
+        )
 
     def decide(self, contexts: Sequence[DecisionContext]) -> list[Decision]:
         """See `Planner.decide`; `Decision.reflection` is the task knowledge, `Decision.thought` the state knowledge."""

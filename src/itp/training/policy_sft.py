@@ -83,10 +83,15 @@ def task_knowledge(config: Config) -> Tell | None:
     """What the knowledge model says about the task of each episode; the very text that playing will show the agent."""
     if config.knowledge is None:
         return None
+    import torch
+
+    from itp.training.distributed import local_rank
     from itp.training.stage import read_trajectories
     from itp.world_model.knowledge import KnowledgeModel
 
+    gpu = torch.cuda.is_available()
+    place = {"device": f"cuda:{local_rank()}", "dtype": "bfloat16"} if gpu else {}
     states = {(t.task.goal, t.first_observation): t.states()[0] for t in read_trajectories(config.data)}
-    texts = KnowledgeModel.load(config.knowledge).task_knowledge(list(states.values()))
+    texts = KnowledgeModel.load(config.knowledge, **place).task_knowledge(list(states.values()))
     known = dict(zip(states, (knowledge.text for knowledge in texts), strict=True))
     return lambda trajectory: known[trajectory.task.goal, trajectory.first_observation]
