@@ -27,7 +27,7 @@ from itp.training.a2c import Config
 from itp.training.a2c_actor import Actor
 from itp.training.a2c_loss import Learner
 from itp.training.scratch import train_tokenizer
-from itp.training.warmup import _collate
+from itp.training.warmup_trainer import collate
 from itp.types import State
 from models import ScriptedWorldModel, imagined
 
@@ -103,7 +103,7 @@ def reader() -> Policy:
     optimizer, draw = torch.optim.AdamW(policy.lm.model.parameters(), lr=3e-3), random.Random(0)
     for _ in range(120):
         rows = [row_of(policy, draw) for _ in range(32)]
-        batch = _collate(rows, policy.lm.pad_id)
+        batch = collate(rows, policy.lm.pad_id)
         loss = policy.lm.model(**{name: batch[name] for name in ("input_ids", "labels", "attention_mask")}).loss
         optimizer.zero_grad()
         loss.backward()

@@ -54,6 +54,9 @@ class Config(EnvFlags):
     """Added on success, on top of the environment's reward."""
     invalid_penalty: float = 0.1
     """Taken off for generated text that is no admissible command."""
+    irreversible_penalty: float | None = None
+    """End an episode once a mistake has made its goal impossible (info["irreversible"]), and take this off; default:
+    play on, the mistake showing in the value alone."""
     gamma: float = 0.99
     """Discount."""
     gae_lambda: float = 0.95
@@ -149,5 +152,9 @@ def _check(config: Config) -> None:
         raise ConfigError(f"--temperature {config.temperature} is too small: exploration needs a value above 0")
     if not 0 < config.top_p <= 1:
         raise ConfigError(f"--top-p {config.top_p} is not allowed: give a share above 0, up to 1")
+    if config.history_steps is not None and config.history_steps < 1:
+        raise ConfigError(f"--history-steps {config.history_steps} is too small: give 1 or more")
+    if config.irreversible_penalty is not None and config.irreversible_penalty < 0:
+        raise ConfigError(f"--irreversible-penalty {config.irreversible_penalty} is negative: give 0 or more")
     if config.action_entropy and config.action == "generate":
         raise ConfigError("--action-entropy needs --action score: generated text has no list to take an entropy over")

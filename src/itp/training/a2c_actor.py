@@ -189,11 +189,19 @@ class Actor:
         bonus = config.success_bonus if outcome.info["won"] else 0.0
         penalty = config.invalid_penalty if invalid else 0.0
         transition.reward = outcome.reward + bonus - cost - config.lambda_step - penalty
-        transition.terminated, transition.truncated = outcome.terminated, outcome.truncated and not outcome.terminated
+        lost = (
+            config.irreversible_penalty is not None
+            and bool(outcome.info.get("irreversible"))
+            and not outcome.info["won"]
+        )
+        if lost:
+            transition.reward -= config.irreversible_penalty or 0.0
+        transition.terminated = outcome.terminated or lost
+        transition.truncated = outcome.truncated and not transition.terminated
         self._extend(n, command, outcome)
         if transition.truncated:
             transition.next_value = float(self.policy.control([slot.state]).values_B[0])
-        if outcome.terminated or outcome.truncated:
+        if transition.terminated or transition.truncated:
             self.wins.append(bool(outcome.info["won"]))
             self._begin(n)
 

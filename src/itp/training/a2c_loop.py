@@ -12,7 +12,6 @@ import math
 import random
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,10 @@ def train(config: Config) -> dict[str, float]:
     state = _read_state(config.out)
     first = int(state["update"]) if state else 0
     policy = _load_policy(config, str(_saved(config.out, first) / "model") if state else config.policy)
-    world_model = _load_world_model(config)
+    wm_device = config.wm_device or config.device
+    world_model = load_world_model(
+        config.world_model, wm_device, config.wm_dtype, max_observation_tokens=config.max_observation_tokens
+    )
     reference = _load_policy(config, config.policy) if config.kl else None
     learner = Learner(policy, config, reference)
     make_env, count = config.env_factory(), per_process(config.envs, "--envs")
@@ -157,15 +159,6 @@ def _load_policy(config: Config, path: str) -> Policy:
         raise CheckpointError(f"--policy {config.policy} has no K-head and value head: run `itp train warmup` first")
     policy = policy.with_state_limit(config.max_state_tokens)
     return policy if config.history_steps is None else policy.with_history(config.history_steps)
-
-
-def _load_world_model(config: Config) -> WorldModel:
-    from itp.world_model.text import TextWorldModel
-
-    world_model = load_world_model(config.world_model, config.wm_device or config.device, config.wm_dtype)
-    if config.max_observation_tokens is not None and isinstance(world_model, TextWorldModel):
-        world_model.sampling = replace(world_model.sampling, max_new_tokens=config.max_observation_tokens)
-    return world_model
 
 
 def _note(metrics: dict[str, float]) -> str:

@@ -140,15 +140,15 @@ def _label(file: Path, config: Config) -> None:
     from itp.policy.model import Policy
     from itp.training.progress import Ticker
     from itp.training.stage import read_trajectories
-    from itp.world_model.text import TextWorldModel
 
     work = _draw(read_trajectories(config.data), config)
     reused = _reused(config, work) if config.reuse else None
     policy = Policy.load(config.policy, device=config.policy_device or config.device)
     policy = policy.with_state_limit(config.max_state_tokens)
-    world_model = load_world_model(config.world_model, config.wm_device or config.device, "float32")
-    if config.max_observation_tokens is not None and isinstance(world_model, TextWorldModel):
-        world_model.sampling = replace(world_model.sampling, max_new_tokens=config.max_observation_tokens)
+    wm_device = config.wm_device or config.device
+    world_model = load_world_model(
+        config.world_model, wm_device, "float32", max_observation_tokens=config.max_observation_tokens
+    )
     known = read_labels(file) if file.is_file() else []
     results = {(label.state, label.action): label for label in known}
     done = base = len(known)
@@ -225,13 +225,17 @@ def _reused(config: Config, work: Sequence[_Item]) -> dict[tuple[State, str], Im
 
 
 def _draw(trajectories: Sequence[Trajectory], config: Config) -> list[_Item]:
-    """States with an expert action, drawn by the seed and sorted by length. Teacher forcing follows expert steps."""
+    """States with an expert action, drawn by the seed and sorted by length.
+
+    Teacher forcing follows expert steps, and needs as many of them as the shortest horizon to choose from.
+    """
     pairs: list[tuple[Trajectory, int]] = []
     for trajectory in trajectories:
         steps = trajectory.steps
         if config.foresight == "teacher-forced" and any(s.expert_action != s.decision.action for s in steps):
             continue
-        pairs += [(trajectory, index) for index, step in enumerate(steps) if step.expert_action]
+        last = len(steps) - (min(config.candidates) if config.foresight == "teacher-forced" else 0)
+        pairs += [(trajectory, i) for i, step in enumerate(steps) if step.expert_action and i <= last]
     if not pairs:
         raise DataError(
             "--data holds no step with an expert action: collect with `itp collect` (for teacher-forced, ε=0)"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FORESIGHTS = ("label", "mixed", "uniform")
 NO_LABEL = -100
-"""The K label of a replayed row: cross-entropy passes over it."""
+"""The K label of a replayed row; see `itp.training.warmup_trainer`."""
 
 
 @dataclass
@@ -172,83 +172,37 @@ def _replayed(count: int, policy: Policy, config: Config, draw: random.Random) -
 def _train(
     policy: Policy, rows: list[dict[str, Any]], config: Config, weights: Sequence[float] | None = None
 ) -> dict[str, float]:
-    import torch
     from datasets import Dataset
-    from transformers import PrinterCallback, Trainer, TrainingArguments
-    from transformers.trainer_utils import get_last_checkpoint
+    from transformers import PrinterCallback, TrainingArguments
 
     from itp.training.progress import progress_callback, quiet_libraries
+    from itp.training.sft import newest_checkpoint, trainer_options
+    from itp.training.warmup_trainer import WarmupTrainer, collate
 
     quiet_libraries()
     heads = policy.heads
     assert heads is not None
-    class_weights_K = torch.tensor(weights or [1.0] * (heads.k_max + 1), device=policy.lm.device)
-    sums = Counter[str]()
-
-    class WarmupTrainer(Trainer):
-        """Adds the K-head's loss at the `<CTRL>` token to the language-model loss."""
-
-        def compute_loss(
-            self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
-        ) -> Any:
-            control, horizon = inputs.pop("control"), inputs.pop("horizon")
-            output = model(**inputs, output_hidden_states=True, use_cache=False)
-            hidden_BD = output.hidden_states[-1][torch.arange(len(control)), control]
-            logits_BK, values_B = heads(hidden_BD)
-            losses_B = torch.nn.functional.cross_entropy(
-                logits_BK, horizon, class_weights_K, reduction="none", ignore_index=NO_LABEL
-            )
-            labelled = horizon != NO_LABEL
-            sums.update(rows=int(labelled.sum()), correct=int((logits_BK.argmax(-1) == horizon).sum()))
-            # The value head learns in A2C; its 0 here gives every parameter a gradient, as several processes require.
-            loss = output.loss + config.eta * losses_B.sum() / labelled.sum().clamp(min=1) + 0.0 * values_B.sum()
-            return (loss, output) if return_outputs else loss
-
+    options = trainer_options(config.out, config.optim)
+    del options["train_sampling_strategy"]  # the trainer has a sampler of its own
     # The heads ride on the language model while it trains, so that optimiser and checkpoints hold them too.
     policy.lm.model.add_module("itp_heads", heads)
     try:
         trainer = WarmupTrainer(
             model=policy.lm.model.train(),
-            args=_arguments(TrainingArguments, config),
+            args=TrainingArguments(**options, remove_unused_columns=False, ddp_find_unused_parameters=False),
             train_dataset=Dataset.from_list(rows),
-            data_collator=lambda batch: _collate(batch, policy.lm.pad_id),
-            callbacks=[progress_callback("warm-up")],
+            data_collator=lambda batch: collate(batch, policy.lm.pad_id),
+            heads=heads,
+            eta=config.eta,
+            class_weights=weights or [1.0] * (heads.k_max + 1),
+            global_batch=config.optim.batch_size,
+            labelled_share=sum(row["horizon"] != NO_LABEL for row in rows) / len(rows),
         )
-        # compute_loss averages over its own micro-batch, so the Trainer has to divide by the accumulation steps.
-        trainer.model_accepts_loss_kwargs = False
         trainer.remove_callback(PrinterCallback)
-        checkpoints = config.out / "checkpoints"
-        last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
-        result = trainer.train(resume_from_checkpoint=last)
+        trainer.add_callback(progress_callback("warm-up", trainer=trainer, metrics=config.out / "metrics.jsonl"))
+        result = trainer.train(resume_from_checkpoint=newest_checkpoint(config.out / "checkpoints"))
     finally:
         del policy.lm.model.itp_heads
         policy.lm.model.eval()
-    accuracy = sums["correct"] / max(sums["rows"], 1)
+    accuracy = trainer.counts["correct"] / max(trainer.counts["rows"], 1)
     return {"train_loss": result.training_loss, "k_accuracy": accuracy, "rows": len(rows)}
-
-
-def _collate(batch: Sequence[dict[str, Any]], pad_id: int) -> dict[str, Any]:
-    """Right-pad token rows; positions of `<CTRL>` stay valid."""
-    import torch
-
-    from itp.data.rows import IGNORE
-
-    width = max(len(row["input_ids"]) for row in batch)
-
-    def padded(name: str, fill: int) -> torch.Tensor:
-        return torch.tensor([row[name] + [fill] * (width - len(row[name])) for row in batch])
-
-    mask = [[1] * len(row["input_ids"]) + [0] * (width - len(row["input_ids"])) for row in batch]
-    return {
-        "input_ids": padded("input_ids", pad_id),
-        "labels": padded("labels", IGNORE),
-        "attention_mask": torch.tensor(mask),
-        "control": torch.tensor([row["control"] for row in batch]),
-        "horizon": torch.tensor([row["horizon"] for row in batch]),
-    }
-
-
-def _arguments(kind: Any, config: Config) -> Any:
-    from itp.training.sft import trainer_options
-
-    return kind(**trainer_options(config.out, config.optim), remove_unused_columns=False)

@@ -123,6 +123,19 @@ def test_a_win_earns_the_environments_reward_and_the_bonus_and_ends_the_episode(
     assert list(player.wins) == [True, True]
 
 
+def test_an_irreversible_mistake_can_end_the_episode_at_a_price() -> None:
+    def lose(turn: Any) -> Any:
+        return replace(turn, info={**turn.info, "irreversible": True})
+
+    for penalty, expected in ((None, -0.01), (0.0, -0.01), (0.5, -0.51)):
+        player = make_actor(config(rollout=1, lambda_k=0.0, irreversible_penalty=penalty))
+        player.envs = Answers(player, lose)  # pyright: ignore[reportAttributeAccessIssue]
+        [step] = player.collect()
+        assert [transition.reward for transition in step] == pytest.approx([expected] * 2)
+        assert [transition.terminated for transition in step] == [penalty is not None] * 2
+        assert [slot.state.history == () for slot in player.slots.values()] == [penalty is not None] * 2
+
+
 def test_an_environment_that_fails_costs_its_episode_only() -> None:
     player = make_actor(config(rollout=2, lambda_k=0.0))
     outcomes = iter([Failure("it broke")])
@@ -401,6 +414,8 @@ def test_evaluation_splits_are_refused(
         (["--cost", "free"], "--cost free is unknown: choose one of paper, per-token, annealed"),
         (["--envs", "0"], "--envs 0 is too small: give 1 or more"),
         (["--save-every", "0"], "--save-every 0 is too small: give 1 or more"),
+        (["--irreversible-penalty", "-1"], "--irreversible-penalty -1.0 is negative: give 0 or more"),
+        (["--history-steps", "0"], "--history-steps 0 is too small: give 1 or more"),
         (["--eval-every", "-1"], "--eval-every -1 is too small: give 0 or more"),
         (["--action", "guess"], "--action guess is unknown: choose one of score, generate"),
         (["--top-p", "0"], "--top-p 0.0 is not allowed: give a share above 0, up to 1"),
