@@ -210,7 +210,13 @@ def test_no_training_row_is_cut_on_its_right(tmp_path: Path) -> None:
         with_kwargs=True,
     )
     fit(
-        model, tokenizer(), rows, [], out=tmp_path, settings=Optimisation(epochs=1, batch_size=8, bf16=False), title="t"
+        model,
+        tokenizer(),
+        rows,
+        [],
+        out=tmp_path,
+        settings=Optimisation(epochs=1, batch_size=len(rows), bf16=False),
+        title="t",
     )
     assert sum(seen) == sum(len(row.input_ids) for row in rows)
     assert all(any(label != IGNORE for label in row.labels) for row in rows)

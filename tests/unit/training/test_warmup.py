@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from itp.cli.main import main
 from itp.errors import ConfigError
 from itp.lm.tokens import END
 from itp.policy.heads import PolicyHeads
@@ -17,9 +18,10 @@ from itp.policy.model import Policy
 from itp.state_text.renderers import RENDERERS
 from itp.training.labels import LabelledState
 from itp.training.sft import Optimisation
-from itp.training.warmup import Config, _train, warmup_rows
+from itp.training.warmup import NO_LABEL, Config, _class_weights, _train, imbalance, warmup_rows
 from itp.types import ImaginedTrajectory
 from models import decode, imagined, make_policy, some_states
+from training_data import write_episodes
 
 FORESIGHT = imagined(("go to drawer 1", "You arrive at loc 2."), ("look", "You see nothing."))
 
@@ -127,3 +129,59 @@ def test_accumulation_averages_the_loss_instead_of_adding_it_up(tmp_path: Path) 
         config = settings(tmp_path / str(accumulation), lr=0.0, accumulation=accumulation)
         losses.append(train(make_policy(k_max=2, fresh=True), config, same)["train_loss"])
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def test_a_step_is_the_same_in_one_pass_or_several(tmp_path: Path) -> None:
+    """Rows of unequal length, some without a K label: sums are divided by what the whole step holds."""
+    weights = []
+    for accumulation in (1, 4):
+        policy = make_policy(k_max=2, fresh=True)
+        config = settings(tmp_path / str(accumulation), lr=1e-3, accumulation=accumulation)
+        rows = warmup_rows(labelled(), policy, config)
+        rows[1]["horizon"] = NO_LABEL
+        metrics = _train(policy, rows, config, [0.5, 1.0, 2.0])
+        weights.append([metrics["train_loss"], *(float(p.detach().sum()) for p in policy.lm.model.parameters())])
+    assert weights[0] == pytest.approx(weights[1], rel=1e-3, abs=1e-3)
+
+
+def test_replayed_rows_teach_the_action_and_leave_the_k_head_alone(tmp_path: Path) -> None:
+    data, policy = write_episodes(tmp_path / "data", 3), make_policy(k_max=2, fresh=True)
+    config = replace(settings(tmp_path / "out", lr=1e-2, weight_decay=0.0), data=(data,), replay=1.5)
+    rows = warmup_rows(labelled(), policy, config)
+    assert len(rows) == 4 + 6
+    replayed = rows[4:]
+    assert {row["horizon"] for row in replayed} == {NO_LABEL}
+    for row in replayed:
+        assert "<IMAGINE>" not in decode(row["input_ids"])
+        assert any(label >= 0 for label in row["labels"])
+    assert policy.heads is not None
+    before = policy.heads.horizon.weight.detach().clone()
+    _train(policy, replayed, config)
+    assert torch.equal(policy.heads.horizon.weight, before)
+
+
+def test_class_weights_raise_rare_horizons_and_keep_the_mean() -> None:
+    counts = Counter({0: 90, 1: 9, 2: 1})
+    config = replace(settings(Path()), balance=True, k_max=3)
+    weights = _class_weights(counts, config)
+    assert weights[1] == pytest.approx(10 * weights[0])
+    assert weights[2] == weights[1], "at most 10 to 1"
+    assert sum(weights[k] * n for k, n in counts.items()) == pytest.approx(100)
+    assert _class_weights(counts, replace(config, balance=False)) == [1.0] * 4
+    assert imbalance(counts) == "K=0 90.0%  K=1 9.0%  K=2 1.0%; always K=0 would be right in 90.0%"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--replay", "1"], "--replay 1 needs --data: folders written by `itp collect`"),
+        (["--replay", "-1"], "--replay -1 is too small: give 0 or more rows per labelled row"),
+        (["--foresight", "none"], "--foresight none is unknown: choose one of label, mixed, uniform"),
+    ],
+)
+def test_wrong_settings_are_refused(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["train", "warmup", "--labels", "nowhere", "--policy", "nowhere", *words]
+    assert main([*given, "--out", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
