@@ -83,7 +83,7 @@ def row_of(policy: Policy, draw: random.Random) -> dict[str, Any]:
     state = state_of(draw.randrange(1000, 9999))
     foresight = imagined(*((draw.choice(ARMS), told(state)) for _ in range(draw.randint(0, K_MAX))))
     row, control = foresight_row(policy.lm.encode, policy.prompts, state, foresight, paying_arm(number_in(state)))
-    return {"input_ids": row.input_ids, "labels": row.labels, "control": control, "horizon": 0}
+    return {"input_ids": row.input_ids, "labels": row.labels, "control": control, "horizon": 0, "value": 0.0}
 
 
 @pytest.fixture(scope="module")

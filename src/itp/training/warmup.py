@@ -21,12 +21,16 @@ from itp.errors import ConfigError
 from itp.training.sft import Optimisation
 
 if TYPE_CHECKING:
+    from itp.data.rows import Row
     from itp.policy.model import Policy
     from itp.training.labels import LabelledState
+    from itp.types import Trajectory
 
 FORESIGHTS = ("label", "mixed", "uniform")
 NO_LABEL = -100
 """The K label of a replayed row; see `itp.training.warmup_trainer`."""
+NO_VALUE = float("nan")
+"""The return of a row that has none."""
 
 
 @dataclass
@@ -56,6 +60,13 @@ class Config:
     """Plain imitation rows from --data for each labelled row."""
     max_state_tokens: int | None = None
     """Cut the state part of the policy's prompts to this many tokens where its checkpoint takes more."""
+    value_weight: float = 0.0
+    """Weight of (V − return)² on replayed rows: what is read at <CTRL> then tells good states from bad ones, which the
+    value head of A2C needs and imitation alone does not teach."""
+    gamma: float = 0.99
+    """Discount of these returns."""
+    lambda_step: float = 0.01
+    """Cost of a step in them."""
     balance: bool = False
     """Weight the K-head's loss by the inverse frequency of each K (at most 10 to 1)."""
     optim: Optimisation = field(default_factory=lambda: Optimisation(lr=3e-4, epochs=2, batch_size=64))
@@ -96,6 +107,8 @@ def _check(config: Config) -> None:
         raise ConfigError(f"--foresight {config.foresight} is unknown: choose one of {', '.join(FORESIGHTS)}")
     if config.replay < 0:
         raise ConfigError(f"--replay {config.replay:g} is too small: give 0 or more rows per labelled row")
+    if config.value_weight and not config.replay:
+        raise ConfigError(f"--value-weight {config.value_weight:g} needs --replay: only these rows have a return")
     if config.replay and not config.data:
         raise ConfigError(f"--replay {config.replay:g} needs --data: folders written by `itp collect`")
 
@@ -138,7 +151,7 @@ def warmup_rows(labels: Sequence[LabelledState], policy: Policy, config: Config)
             row, control = foresight_row(
                 policy.lm.encode, policy.prompts, label.state, label.foresight.prefix(length), label.action
             )
-            rows.append({"input_ids": row.input_ids, "labels": row.labels, "control": control, "horizon": horizon})
+            rows.append(_row(row, control, horizon))
     return rows + _replayed(round(config.replay * len(rows)), policy, config, draw)
 
 
@@ -165,8 +178,25 @@ def _replayed(count: int, policy: Policy, config: Config, draw: random.Random) -
             ImaginedTrajectory(),
             trajectory.steps[index].expert_action,
         )
-        rows.append({"input_ids": row.input_ids, "labels": row.labels, "control": control, "horizon": NO_LABEL})
+        rows.append(_row(row, control, NO_LABEL, return_of(trajectory, index, config.gamma, config.lambda_step)))
     return rows
+
+
+def _row(row: Row, control: int, horizon: int, value: float = NO_VALUE) -> dict[str, Any]:
+    return {
+        "input_ids": row.input_ids,
+        "labels": row.labels,
+        "control": control,
+        "horizon": horizon,
+        "value": value,
+    }
+
+
+def return_of(trajectory: Trajectory, index: int, gamma: float, lambda_step: float) -> float:
+    """Discounted return from a step to the end of its episode: 1 for a win, less the cost of every step."""
+    left = len(trajectory.steps) - index
+    costs = lambda_step * sum(gamma**n for n in range(left))
+    return (gamma ** (left - 1) if trajectory.won else 0.0) - costs
 
 
 def _train(
@@ -197,6 +227,7 @@ def _train(
             class_weights=weights or [1.0] * (heads.k_max + 1),
             global_batch=config.optim.batch_size,
             labelled_share=sum(row["horizon"] != NO_LABEL for row in rows) / len(rows),
+            value_weight=config.value_weight,
         )
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(progress_callback("warm-up", trainer=trainer, metrics=config.out / "metrics.jsonl"))
@@ -205,4 +236,5 @@ def _train(
         del policy.lm.model.itp_heads
         policy.lm.model.eval()
     accuracy = trainer.counts["correct"] / max(trainer.counts["rows"], 1)
-    return {"train_loss": result.training_loss, "k_accuracy": accuracy, "rows": len(rows)}
+    metrics = {"train_loss": result.training_loss, "k_accuracy": accuracy, "rows": len(rows)}
+    return metrics | ({"value_loss": trainer.value_loss()} if config.value_weight else {})

@@ -24,7 +24,8 @@ class WarmupTrainer(Trainer):
         eta: weight of the K-head's loss.
         class_weights: weight of each K in that loss.
         global_batch: rows of one optimiser step over all processes and accumulated passes.
-        labelled_share: share of all rows that have a K label.
+        labelled_share: share of all rows that have a K label; the others have a return.
+        value_weight: weight of the value head's squared error on rows with a return.
     """
 
     def __init__(
@@ -35,11 +36,15 @@ class WarmupTrainer(Trainer):
         class_weights: Sequence[float],
         global_batch: int,
         labelled_share: float,
+        value_weight: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.heads, self.eta, self.global_batch = heads, eta, global_batch
         self.labelled = max(global_batch * labelled_share, 1e-9)
+        self.valued = max(global_batch * (1 - labelled_share), 1e-9)
+        self.value_weight = value_weight
+        self.value_errors: list[float] = []
         self.class_weights_K = torch.tensor(class_weights, device=self.args.device)
         self.counts: Counter[str] = Counter()
         self.sampler: EpochSampler | None = None
@@ -56,6 +61,7 @@ class WarmupTrainer(Trainer):
     ) -> Any:
         """Sums over this pass, divided by what the whole step holds."""
         control, horizon, labels_BT = inputs.pop("control"), inputs.pop("horizon"), inputs.pop("labels")
+        return_B = inputs.pop("value")
         output = model(**inputs, output_hidden_states=True, use_cache=False)
         target_BT = labels_BT[:, 1:]
         learnt_BT = target_BT != IGNORE
@@ -70,12 +76,20 @@ class WarmupTrainer(Trainer):
         labelled = horizon != NO_LABEL
         self.counts.update(rows=int(labelled.sum()), correct=int((logits_BK.argmax(-1) == horizon).sum()))
         tokens = torch.as_tensor(num_items_in_batch if num_items_in_batch is not None else learnt_BT.sum())
-        # Gradients are averaged over processes: undo it. The value head learns in A2C; its zero here gives every
-        # parameter a gradient, as several processes require.
+        known_B = ~return_B.isnan()
+        value_loss = (values_B - return_B)[known_B].square().sum()
+        self.value_errors.append(float(value_loss.detach()) / max(int(known_B.sum()), 1))
+        # Gradients are averaged over processes: undo it. A weight of zero still gives every parameter a gradient, as
+        # several processes require.
         processes = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
-        loss = (action_loss / tokens.clamp(min=1) + self.eta * k_loss / self.labelled) * processes
-        loss = loss + 0.0 * values_B.sum()
+        k_part, value_part = self.eta * k_loss / self.labelled, self.value_weight * value_loss / self.valued
+        loss = (action_loss / tokens.clamp(min=1) + k_part + value_part + 0.0 * values_B.sum()) * processes
         return (loss, output) if return_outputs else loss
+
+    def value_loss(self) -> float:
+        """Mean squared error of the value head over the last tenth of the passes."""
+        latest = self.value_errors[-max(1, len(self.value_errors) // 10) :]
+        return sum(latest) / len(latest)
 
 
 def collate(batch: Sequence[dict[str, Any]], pad_id: int) -> dict[str, Any]:
@@ -92,4 +106,5 @@ def collate(batch: Sequence[dict[str, Any]], pad_id: int) -> dict[str, Any]:
         "attention_mask": torch.tensor(mask),
         "control": torch.tensor([row["control"] for row in batch]),
         "horizon": torch.tensor([row["horizon"] for row in batch]),
+        "value": torch.tensor([float(row["value"]) for row in batch]),
     }
