@@ -92,13 +92,18 @@ def _token_rows(model: PreTrainedModel, new_tokens: Sequence[int]) -> dict[str, 
     return {names[id(layer)].rpartition(".")[2]: list(new_tokens) for layer in layers}
 
 
-def merge(base: str, adapter: Path, *, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The base model with the adapter's changes added into its weights, and its tokenizer."""
+def merge(base: str, adapter: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The base model with the adapter's changes added into its weights, and its tokenizer.
+
+    The sum is made in fp32 and then rounded to what the base is stored in, usually bf16.
+    """
+    import torch
     from peft import PeftModel
+    from transformers import AutoConfig
 
     from itp.lm.transformers import add_special_tokens, load_pretrained
 
-    model, tokenizer = load_pretrained(base, dtype=dtype)
+    model, tokenizer = load_pretrained(base, dtype="float32")
     add_special_tokens(model, tokenizer)
-    merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()  # pyright: ignore[reportCallIssue]
-    return merged, tokenizer  # pyright: ignore[reportReturnType]
+    merged: Any = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()  # pyright: ignore[reportCallIssue]
+    return merged.to(AutoConfig.from_pretrained(base).dtype or torch.float32), tokenizer

@@ -197,7 +197,7 @@ def publish(config: SftConfig, tokenizer: PreTrainedTokenizerBase, itp_config: I
     if config.lora.lora_r:
         _move(checkpoints / LAST, config.out / "last", "adapter")
         _move(checkpoints / BEST, config.out / "adapter", "")
-        model, tokenizer = merge(config.base, config.out / "adapter", dtype="float32")
+        model, tokenizer = merge(config.base, config.out / "adapter")
         model.save_pretrained(config.out / "merged_full")
         complete_checkpoint(config.out / "merged_full", tokenizer, itp_config, card=card)
         _link(config.out / "model", "merged_full")

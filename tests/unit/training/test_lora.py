@@ -84,6 +84,14 @@ def test_new_tokens_learn_beside_the_adapters(tmp_path: Path) -> None:
         assert moved.sum() >= len(moved) - 1  # <IMAGINE> is in no world-model prompt
 
 
+def test_a_base_stored_in_bfloat16_is_merged_into_bfloat16(tmp_path: Path) -> None:
+    base, data = foreign_base(tmp_path / "base"), write_episodes(tmp_path / "data", 3)
+    load_pretrained(base, dtype="bfloat16")[0].save_pretrained(base)
+    assert train(data, base, tmp_path / "out", "--epochs", "0.2") == 0
+    weights = load_file(tmp_path / "out" / "merged_full" / "model.safetensors")
+    assert {weight.dtype for weight in weights.values()} == {torch.bfloat16}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
