@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +19,9 @@ from itp.policy.model import Policy
 from itp.state_text.renderers import RENDERERS
 from itp.training.labels import LabelledState
 from itp.training.sft import Optimisation
-from itp.training.warmup import NO_LABEL, Config, _class_weights, _train, imbalance, warmup_rows
-from itp.types import ImaginedTrajectory
-from models import decode, imagined, make_policy, some_states
+from itp.training.warmup import NO_LABEL, Config, _class_weights, _train, imbalance, return_of, warmup_rows
+from itp.types import ImaginedTrajectory, StopReason
+from models import decode, episodes, imagined, make_policy, some_states
 from training_data import write_episodes
 
 FORESIGHT = imagined(("go to drawer 1", "You arrive at loc 2."), ("look", "You see nothing."))
@@ -175,6 +176,7 @@ def test_class_weights_raise_rare_horizons_and_keep_the_mean() -> None:
     ("words", "message"),
     [
         (["--replay", "1"], "--replay 1 needs --data: folders written by `itp collect`"),
+        (["--value-weight", "1"], "--value-weight 1 needs --replay: only these rows have a return"),
         (["--replay", "-1"], "--replay -1 is too small: give 0 or more rows per labelled row"),
         (["--foresight", "none"], "--foresight none is unknown: choose one of label, mixed, uniform"),
     ],
@@ -185,3 +187,30 @@ def test_wrong_settings_are_refused(
     given = ["train", "warmup", "--labels", "nowhere", "--policy", "nowhere", *words]
     assert main([*given, "--out", str(tmp_path / "out")]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_returns_are_discounted_wins_less_the_cost_of_steps() -> None:
+    trajectory = next(t for t in episodes(6, 0.0) if t.won)
+    last = len(trajectory.steps) - 1
+    assert return_of(trajectory, last, 0.9, 0.1) == pytest.approx(1 - 0.1)
+    assert return_of(trajectory, last - 1, 0.9, 0.1) == pytest.approx(-0.1 + 0.9 * (1 - 0.1))
+    lost = replace(trajectory, stop=StopReason.STEP_LIMIT)
+    assert return_of(lost, last - 1, 0.9, 0.1) == pytest.approx(-0.1 - 0.9 * 0.1)
+
+
+def test_the_value_head_learns_returns_where_it_is_told_to(tmp_path: Path) -> None:
+    data = write_episodes(tmp_path / "data", 3)
+    errors = []
+    for weight in (0.0, 2.0):
+        policy = make_policy(k_max=2, fresh=True)
+        optim = {"lr": 2e-3, "epochs": 15, "weight_decay": 0.0}
+        config = replace(settings(tmp_path / str(weight), **optim), data=(data,), replay=4.0, value_weight=weight)
+        rows = warmup_rows(labelled(), policy, config)
+        assert [math.isnan(row["value"]) for row in rows] == [True] * 4 + [False] * 16
+        _train(policy, rows, config)
+        assert policy.heads is not None
+        prompts = [row["input_ids"][: row["control"] + 1] for row in rows[4:]]
+        values = policy.heads(torch.cat([policy.lm.engine.hidden([ids]) for ids in prompts]))[1].detach()
+        wanted = torch.tensor([row["value"] for row in rows[4:]])
+        errors.append(float((values - wanted).square().mean()))
+    assert errors[1] < 0.3 * errors[0]
