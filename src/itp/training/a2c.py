@@ -19,6 +19,7 @@ from itp.errors import ConfigError
 from itp.training.advantages import COST_MODES
 
 ACTION_MODES = ("score", "generate")
+LIMITS = ("bootstrap", "loss")
 TEST_SPLITS = ("valid", "valid_seen", "valid_unseen", "test", "test_seen", "test_unseen", "dev")
 MAY_DIFFER = ("out", "save_every", "device", "policy_device", "wm_device", "workers", "step_timeout")
 """Settings that a resumed run may change."""
@@ -54,6 +55,9 @@ class Config(EnvFlags):
     """Added on success, on top of the environment's reward."""
     invalid_penalty: float = 0.1
     """Taken off for generated text that is no admissible command."""
+    limit: str = "bootstrap"
+    """What the step limit means: bootstrap (the episode was cut, its value goes on) or loss (it is over, as evaluation
+    has it)."""
     irreversible_penalty: float | None = None
     """End an episode once a mistake has made its goal impossible (info["irreversible"]), and take this off; default:
     play on, the mistake showing in the value alone."""
@@ -136,7 +140,11 @@ def run(config: Config) -> None:
 
 
 def _check(config: Config) -> None:
-    for flag, value, allowed in (("--cost", config.cost, COST_MODES), ("--action", config.action, ACTION_MODES)):
+    for flag, value, allowed in (
+        ("--cost", config.cost, COST_MODES),
+        ("--action", config.action, ACTION_MODES),
+        ("--limit", config.limit, LIMITS),
+    ):
         if value not in allowed:
             raise ConfigError(f"{flag} {value} is unknown: choose one of {', '.join(allowed)}")
     if config.split in TEST_SPLITS and not config.force_split:

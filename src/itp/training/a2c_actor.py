@@ -196,6 +196,7 @@ class Actor:
         )
         if lost:
             transition.reward -= config.irreversible_penalty or 0.0
+        lost = lost or (config.limit == "loss" and outcome.truncated)
         transition.terminated = outcome.terminated or lost
         transition.truncated = outcome.truncated and not transition.terminated
         self._extend(n, command, outcome)

@@ -92,6 +92,14 @@ def test_an_episode_cut_by_the_step_limit_bootstraps_from_the_state_it_was_cut_i
         assert transition.next_value != transition.value
 
 
+def test_the_step_limit_can_count_as_a_loss() -> None:
+    steps = make_actor(config(rollout=2, max_steps=1, limit="loss")).collect()
+    for transition in (t for step in steps for t in step):
+        assert transition.terminated
+        assert not transition.truncated
+        assert transition.state.history == ()
+
+
 def test_the_reward_is_that_of_eq_7() -> None:
     for transition in (
         t for step in make_actor(config(cost="paper", lambda_k=0.2, lambda_step=0.03)).collect() for t in step
@@ -414,6 +422,7 @@ def test_evaluation_splits_are_refused(
         (["--cost", "free"], "--cost free is unknown: choose one of paper, per-token, annealed"),
         (["--envs", "0"], "--envs 0 is too small: give 1 or more"),
         (["--save-every", "0"], "--save-every 0 is too small: give 1 or more"),
+        (["--limit", "win"], "--limit win is unknown: choose one of bootstrap, loss"),
         (["--irreversible-penalty", "-1"], "--irreversible-penalty -1.0 is negative: give 0 or more"),
         (["--history-steps", "0"], "--history-steps 0 is too small: give 1 or more"),
         (["--eval-every", "-1"], "--eval-every -1 is too small: give 0 or more"),
