@@ -86,7 +86,14 @@ def training_stages(config: Config) -> list[tuple[str, Callable[[], None]]]:
 
     def warm(name: str, labels: str, start: str, **options: Any) -> warmup.Config:
         return warmup.Config(
-            out=out / name, labels=out / labels, policy=start, k_max=K_MAX, optim=optim(5e-4, 2, 32), **options
+            out=out / name,
+            labels=out / labels,
+            policy=start,
+            k_max=K_MAX,
+            data=data,
+            replay=1.0,
+            optim=optim(5e-4, 2, 32),
+            **options,
         )
 
     return [
