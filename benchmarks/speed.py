@@ -3,9 +3,9 @@
     python benchmarks/speed.py --policy out/warmup/model --world-model out/world_model/model --runs 5
 
 Same trained weights, same prompts, same token limits. The serial side (`benchmarks/serial_baseline.py`) does a few of
-each, the package a batch; both are repeated and medians taken. Greedy decisions and label scores of both sides are compared, so
-that a fast wrong answer would show. `--horizons`, `--batches` and `--steps` show how rates grow with K, with the batch
-and with the length of the context. Load of the machine is printed: compare ratios.
+each, the package a batch; both are repeated and medians taken. Greedy decisions and label scores of both sides are
+compared, so that a fast wrong answer would show. `--horizons`, `--batches` and `--steps` show how rates grow with K,
+with the batch and with the length of the context. Load of the machine is printed: compare ratios.
 """
 
 from __future__ import annotations
