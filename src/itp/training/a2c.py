@@ -11,6 +11,7 @@ log π is that of the action really sampled, at the sampling temperature: over t
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from itp.training.advantages import COST_MODES
 ACTION_MODES = ("score", "generate")
 LIMITS = ("bootstrap", "loss")
 TEST_SPLITS = ("valid", "valid_seen", "valid_unseen", "test", "test_seen", "test_unseen", "dev")
-MAY_DIFFER = ("out", "save_every", "device", "policy_device", "wm_device", "workers", "step_timeout")
+MAY_DIFFER = ("out", "updates", "save_every", "device", "policy_device", "wm_device", "workers", "step_timeout")
 """Settings that a resumed run may change."""
 
 
@@ -36,7 +37,7 @@ class Config(EnvFlags):
     world_model: str
     """World model checkpoint, or rules; frozen."""
     updates: int = 100
-    """Optimiser steps."""
+    """Optimiser steps; a run that is done goes on when it is given more."""
     envs: int = 16
     """Environments side by side, over all processes."""
     rollout: int = 5
@@ -128,10 +129,13 @@ class Config(EnvFlags):
 def run(config: Config) -> None:
     """Train; a second run in the same folder resumes or reports what is there."""
     from itp.run_folder import open_run
-    from itp.training.stage import finish
+    from itp.training.stage import RESULT_FILE, finish
 
     _check(config)
     with open_run(config.out, config, command="train a2c", ignore=MAY_DIFFER) as folder:
+        done = folder / RESULT_FILE
+        if done.is_file() and json.loads(done.read_text())["metrics"]["updates"] < config.updates:
+            done.unlink()
         if finish(folder):
             return
         from itp.training.a2c_loop import train

@@ -103,7 +103,7 @@ class _Run:
                     metrics |= self._evaluate(done)
                 self.metrics |= metrics
                 self._write(log, writer, done, metrics)
-                if done % config.save_every == 0:
+                if done % config.save_every == 0 or done == config.updates:
                     _save(config, self.learner, self.actor, done)
                 ticker.tick(done, config.updates, _note(self.metrics), base=first)
         return {**self.metrics, "updates": config.updates}

@@ -334,7 +334,7 @@ def test_two_updates_train_the_policy_and_leave_the_world_model_frozen(
     loaded = TextWorldModel.load(inputs["world_model"])
     loaded.sampling = Sampling(max_new_tokens=5)
     before = {name: tensor.clone() for name, tensor in loaded.lm.model.state_dict().items()}  # pyright: ignore[reportAttributeAccessIssue]
-    monkeypatch.setattr(a2c_loop, "load_world_model", lambda *_: loaded)
+    monkeypatch.setattr(a2c_loop, "load_world_model", lambda *_, **__: loaded)
     assert train(tmp_path, inputs, "--updates", "2", world_model=inputs["world_model"]) == 0
     for name, tensor in loaded.lm.model.state_dict().items():  # pyright: ignore[reportAttributeAccessIssue]
         assert torch.equal(tensor, before[name])
@@ -531,3 +531,15 @@ def test_a_shorter_history_is_what_the_policy_reads_then_and_later(tmp_path: Pat
     text = Policy.load(str(out / "model")).prompts.control(state)
     assert "second" in text
     assert "first" not in text
+
+
+def test_a_run_that_is_done_goes_on_when_it_is_given_more_updates(tmp_path: Path, inputs: dict[str, str]) -> None:
+    assert train(tmp_path, inputs, "--updates", "3") == 0
+    first = log_of(tmp_path)
+    assert train(tmp_path, inputs, "--updates", "3") == 0
+    assert log_of(tmp_path) == first
+    assert train(tmp_path, inputs, "--updates", "5") == 0
+    longer = log_of(tmp_path)
+    assert longer[:3] == first
+    assert [record["update"] for record in longer] == [1, 2, 3, 4, 5]
+    assert json.loads((tmp_path / "training.json").read_text())["metrics"]["updates"] == 5
