@@ -79,19 +79,23 @@ def label(state: State, action: str, k_max: int, policy: Policy, world_model: Te
         ]
 
 
-def decide(state: State, horizon: int, policy: Policy, world_model: TextWorldModel) -> str:
-    """Eqs. 2-3: read the K-head, imagine, act by free generation."""
+def decide(
+    state: State, commands: Sequence[str], horizon: int, policy: Policy, world_model: TextWorldModel, action: str
+) -> str:
+    """Eqs. 2-3: read the K-head, imagine, act: the best-scored command, or free generation."""
     with torch.inference_mode():
         heads(policy, state)
-    foresight = imagine(state, horizon, policy, world_model)
-    return generate(policy.lm, policy.prompts.act(state, foresight), ACTION)[0]
+        foresight = imagine(state, horizon, policy, world_model)
+        if action == "generate":
+            return generate(policy.lm, policy.prompts.act(state, foresight), ACTION)[0]
+        scores = score(state, foresight, commands, policy)
+    return commands[int(scores.argmax())]
 
 
-def score(state: State, candidates: Sequence[str], policy: Policy) -> list[float]:
-    """Each candidate behind its own copy of the prompt."""
-    prompt = policy.prompts.act(state)
-    with torch.inference_mode():
-        return [float(token_logprobs(policy, prompt, policy.lm.encode_continuation(c)).sum()) for c in candidates]
+def score(state: State, foresight: ImaginedTrajectory, commands: Sequence[str], policy: Policy) -> torch.Tensor:
+    """Each command behind its own copy of the prompt."""
+    prompt = policy.prompts.act(state, foresight)
+    return torch.stack([token_logprobs(policy, prompt, policy.lm.encode_continuation(c)).sum() for c in commands])
 
 
 @dataclass
@@ -106,6 +110,7 @@ class A2C:
     policy: Policy
     world_model: TextWorldModel
     horizon: int
+    action: str
     temperature: float = 0.7
     lr: float = 1e-5
 
@@ -115,7 +120,7 @@ class A2C:
         self.optimizer = torch.optim.AdamW(parameters, lr=self.lr)
         self.parameters = parameters
         observation, info = self.env.reset()
-        self.state = State(info["task"], observation)
+        self.state, self.commands = State(info["task"], observation), info["admissible_commands"] or []
 
     def step(self) -> None:
         """Read K, imagine, act, observe, update."""
@@ -123,13 +128,23 @@ class A2C:
         with torch.inference_mode():
             heads(self.policy, state)
         foresight = imagine(state, self.horizon, self.policy, self.world_model)
-        action, ids = generate(self.policy.lm, self.policy.prompts.act(state, foresight), sampling)
-        observation, reward, terminated, truncated, _ = self.env.step(action)
+        commands, chosen_number = self.commands, 0
+        if self.action == "generate":
+            action, ids = generate(self.policy.lm, self.policy.prompts.act(state, foresight), sampling)
+        else:
+            with torch.inference_mode():
+                probs = (score(state, foresight, commands, self.policy) / self.temperature).softmax(-1)
+            chosen_number = int(torch.multinomial(probs, 1))
+            action, ids = commands[chosen_number], []
+        observation, reward, terminated, truncated, info = self.env.step(action)
         following = state.extend(action, observation)
         with torch.no_grad():
             target = reward - 0.01 + (0.0 if terminated else 0.99 * float(heads(self.policy, following)[1][0]))
         k_logits, value = heads(self.policy, state)
-        chosen = token_logprobs(self.policy, self.policy.prompts.act(state, foresight), ids, self.temperature).sum()
+        if self.action == "generate":
+            chosen = token_logprobs(self.policy, self.policy.prompts.act(state, foresight), ids, self.temperature).sum()
+        else:
+            chosen = (score(state, foresight, commands, self.policy) / self.temperature).log_softmax(-1)[chosen_number]
         k_logprobs = k_logits[0].log_softmax(-1)
         advantage = target - float(value[0])
         loss = -advantage * (k_logprobs[self.horizon] + chosen) + (value[0] - target) ** 2
@@ -138,7 +153,7 @@ class A2C:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()
-        self.state = following
+        self.state, self.commands = following, info["admissible_commands"] or []
         if terminated or truncated:
             observation, info = self.env.reset()
-            self.state = State(info["task"], observation)
+            self.state, self.commands = State(info["task"], observation), info["admissible_commands"] or []

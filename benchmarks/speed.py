@@ -64,6 +64,11 @@ def env_factory(args: argparse.Namespace) -> Callable[[], TextEnv]:
     return lambda: make_env(args.env, split="train")
 
 
+def span(item: _Item) -> range:
+    """The steps of a stretch."""
+    return range(item.index, item.index + STRETCH)
+
+
 def median_rate(function: Callable[[], int], runs: int) -> float:
     """Things per second, the median of several runs."""
     rates = []
@@ -124,35 +129,43 @@ class Bench:
 
     def decisions(self, items: Sequence[_Item], k: int, batch: int) -> Result:
         """Decisions of `batch` games at `STRETCH` steps in a row, as play goes: each step extends the one before."""
-        planner = ItpPlanner(self.policy, self.world_model, FixedHorizon(k), action_mode="generate")
-        stretches = [item.trajectory.states()[item.index : item.index + STRETCH] for item in items[:batch]]
+        mode = "score" if self.args.action == "score" else "generate"
+        planner = ItpPlanner(self.policy, self.world_model, FixedHorizon(k), action_mode=mode)
+        stretches = [
+            [DecisionContext(i.trajectory.states()[n], i.trajectory.steps[n].admissible) for n in span(i)]
+            for i in items[:batch]
+        ]
         few = [stretch[0] for stretch in stretches[: self.args.few]]
 
         def fast() -> int:
             forget(self.policy, self.world_model)
-            for states in zip(*stretches, strict=True):
-                self.policy.control(states)
-                planner.decide([DecisionContext(state) for state in states])
+            for contexts in zip(*stretches, strict=True):
+                self.policy.control([context.state for context in contexts])
+                planner.decide(contexts)
             return STRETCH * len(stretches)
 
-        def slow() -> int:
-            return len([serial.decide(state, k, self.policy, self.world_model) for state in few])
+        def slow() -> list[str]:
+            models = (self.policy, self.world_model)
+            return [serial.decide(c.state, c.admissible or (), k, *models, action=mode) for c in few]
 
-        ours = [decision.action for decision in planner.decide([DecisionContext(state) for state in few])]
-        theirs = [serial.decide(state, k, self.policy, self.world_model) for state in few]
+        ours, theirs = [decision.action for decision in planner.decide(few)], slow()
         same = sum(a == b for a, b in zip(ours, theirs, strict=True))
-        return Result(median_rate(slow, self.args.runs), median_rate(fast, self.args.runs), f"{same} of {len(few)}")
+        return Result(
+            median_rate(lambda: len(slow()), self.args.runs),
+            median_rate(fast, self.args.runs),
+            f"{same} of {len(few)}",
+        )
 
     def a2c(self, k: int, envs: int) -> Result:
         """Environment steps, updates included; the weights stay, for the learning rate is 0."""
         config = A2CConfig(
-            out=Path(), policy="", world_model="", envs=envs, rollout=5, action="generate", lr=0.0, head_lr=0.0
+            out=Path(), policy="", world_model="", envs=envs, rollout=5, action=self.args.action, lr=0.0, head_lr=0.0
         )
         vector = make_vector(env_factory(self.args), envs)
         actor = Actor(config, self.policy, self.world_model, vector, vector.task_ids, seed=0)
         actor._draw = lambda probs: [k] * len(probs)
         learner = Learner(self.policy, config)
-        plain = serial.A2C(env_factory(self.args)(), self.policy, self.world_model, k, lr=0.0)
+        plain = serial.A2C(env_factory(self.args)(), self.policy, self.world_model, k, self.args.action, lr=0.0)
 
         def fast() -> int:
             forget(self.policy, self.world_model)
@@ -179,11 +192,12 @@ class Bench:
             return 1
 
         def slow() -> int:
-            serial.score(state, commands, self.policy)
+            with torch.inference_mode():
+                serial.score(state, ImaginedTrajectory(), commands, self.policy)
             return 1
 
         ours = self.policy.score_actions([state], [ImaginedTrajectory()], [commands])[0].logprobs
-        theirs = serial.score(state, commands, self.policy)
+        theirs = serial.score(state, ImaginedTrajectory(), commands, self.policy).tolist()
         same = sum(abs(a - b) < 0.01 for a, b in zip(ours, theirs, strict=True))
         return Result(
             median_rate(slow, self.args.runs), median_rate(fast, self.args.runs), f"{same} of {len(commands)}"
@@ -200,6 +214,7 @@ def main() -> None:
     parser.add_argument("--policy", required=True, help="policy checkpoint; heads are added when it has none")
     parser.add_argument("--world-model", required=True, help="world model checkpoint")
     parser.add_argument("--env", default="household", help="household, or alfworld (ALFWORLD_DATA)")
+    parser.add_argument("--action", default="score", help="score (admissible commands) or generate (free text)")
     parser.add_argument("--runs", type=int, default=5, help="medians are of so many runs")
     parser.add_argument("--few", type=int, default=3, help="labels, decisions, steps per serial run")
     parser.add_argument("--horizons", type=int, nargs="+", default=[0, 1, 3, 5])
@@ -215,7 +230,7 @@ def main() -> None:
     sizes = [sum(p.numel() for p in m.parameters()) / 1e6 for m in (bench.policy.lm.model, bench.world_model.lm.model)]  # pyright: ignore[reportAttributeAccessIssue]
     print(f"policy {sizes[0]:.1f}M, world model {sizes[1]:.1f}M parameters, {args.threads} thread(s), {args.runs} runs")
     limit = bench.world_model.sampling.max_new_tokens
-    print(f"{args.env}; load {os.getloadavg()[0]:.1f} before; {limit} tokens an observation at most")
+    print(f"{args.env}, actions: {args.action}, {limit} tokens an observation at most; load {os.getloadavg()[0]:.1f}")
     print(f"{'per second, medians':<44} {'serial':>10} {'itp':>10} {'ratio':>9}  same results")
     batch, middle, k_max = max(args.batches), args.steps[len(args.steps) // 2], max(args.horizons)
     items = items_of(args, batch, middle)

@@ -24,6 +24,7 @@ from itp.lm.trie import TokenTrie
 
 MAX_DRAFT = 7
 """Drafted tokens a step for a single row."""
+_SHRINK_AT = 0.75
 DRAFTED_TOKENS = 256
 """Tokens of a step, over the batch, up to which drafts are used."""
 
@@ -72,7 +73,8 @@ class Engine:
             drafts = [self.drafts.propose(row.follows, row.ids, min(longest, row.left - 1)) for row in running]
             tokens, logprobs = self._step(cache, running, drafts, sampling)
             for row, draft, own_tokens, own_logprobs in zip(running, drafts, tokens, logprobs, strict=True):
-                row.take(draft, own_tokens, own_logprobs)
+                if row.left:
+                    row.take(draft, own_tokens, own_logprobs)
             running = self._leave(cache, running)
         if longest:
             for row in rows:
@@ -99,12 +101,13 @@ class Engine:
         return next_N.unflatten(0, (-1, width)).tolist(), logprob_N.unflatten(0, (-1, width)).tolist()
 
     def _leave(self, cache: BatchCache, running: list[_Row]) -> list[_Row]:
-        """The rows that go on. The cache follows when enough have ended; until then ended rows are computed along."""
+        """The rows that go on; ended ones are computed along until enough have ended to be worth a copy of the rest."""
         live = [place for place, row in enumerate(running) if row.left]
-        if len(live) == len(running):
+        if not live:
+            return []
+        if len(live) > _SHRINK_AT * len(running):
             return running
-        if live:
-            cache.keep(torch.tensor(live, device=self.model.device))
+        cache.keep(torch.tensor(live, device=self.model.device))
         return [running[place] for place in live]
 
     @torch.inference_mode()
