@@ -40,6 +40,7 @@ from itp.training.pseudo_label import _Item, label_states
 from itp.types import DecisionContext, ImaginedTrajectory, State
 from itp.world_model.text import TextWorldModel
 
+PARTS = ("decisions", "labels", "a2c", "scoring")
 STRETCH = 5
 """Steps in a row that decisions are measured over."""
 
@@ -67,6 +68,12 @@ def env_factory(args: argparse.Namespace) -> Callable[[], TextEnv]:
 def span(item: _Item) -> range:
     """The steps of a stretch."""
     return range(item.index, item.index + STRETCH)
+
+
+def later(item: _Item, steps: int) -> _Item:
+    """The item of the same game some steps on."""
+    trajectory, index = item.trajectory, item.index + steps
+    return _Item(trajectory, index, trajectory.states()[index], trajectory.steps[index].decision.action)
 
 
 def median_rate(function: Callable[[], int], runs: int) -> float:
@@ -108,13 +115,15 @@ class Bench:
             self.world_model.sampling = limit
 
     def labels(self, items: Sequence[_Item], k: int, batch: int) -> Result:
-        """Labels of distinct states, each with its own imagination."""
+        """Labels of all states of a stretch in `batch` games, shorter states first, as `itp label --states 0` goes."""
         config = LabelConfig(out=Path(), k_max=k)
         few = items[: self.args.few]
 
         def fast() -> int:
             forget(self.policy, self.world_model)
-            return len(label_states(items[:batch], None, self.policy, self.world_model, config))
+            for number in range(STRETCH):
+                label_states([later(i, number) for i in items[:batch]], None, self.policy, self.world_model, config)
+            return STRETCH * len(items[:batch])
 
         def slow() -> int:
             return len([serial.label(i.state, i.action, k, self.policy, self.world_model) for i in few])
@@ -209,6 +218,20 @@ def show(title: str, result: Result) -> None:
     print(f"{title:<44} {result.serial:>10.2f} {result.ours:>10.1f} {ratio:>8.1f}x  {result.same}", flush=True)
 
 
+def show_decisions(bench: Bench, items: Sequence[_Item], middle: int) -> None:
+    """How decisions grow with K, with the batch and with the context."""
+    args = bench.args
+    batch, k_max = max(args.batches), max(args.horizons)
+    for k in args.horizons:
+        show(f"decisions, K={k}, batch {batch}", bench.decisions(items, k, batch))
+    for size in args.batches[:-1]:
+        show(f"decisions, K={k_max}, batch {size}", bench.decisions(items, k_max, size))
+    for steps in args.steps:
+        if steps != middle:
+            far = items_of(args, batch, steps)
+            show(f"decisions, K={k_max}, batch {len(far)}, step {steps}", bench.decisions(far, k_max, len(far)))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--policy", required=True, help="policy checkpoint; heads are added when it has none")
@@ -222,6 +245,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs="+", default=[2, 8, 16], help="real steps before the state")
     parser.add_argument("--observation-tokens", type=int, default=0, help="limit (default: the checkpoint's)")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
     args = parser.parse_args()
     quiet_libraries()
     torch.set_num_threads(args.threads)
@@ -234,18 +258,14 @@ def main() -> None:
     print(f"{'per second, medians':<44} {'serial':>10} {'itp':>10} {'ratio':>9}  same results")
     batch, middle, k_max = max(args.batches), args.steps[len(args.steps) // 2], max(args.horizons)
     items = items_of(args, batch, middle)
-    for k in args.horizons:
-        show(f"decisions, K={k}, batch {batch}", bench.decisions(items, k, batch))
-    for size in args.batches[:-1]:
-        show(f"decisions, K={k_max}, batch {size}", bench.decisions(items, k_max, size))
-    for steps in args.steps:
-        if steps != middle:
-            far = items_of(args, batch, steps)
-            show(f"decisions, K={k_max}, batch {len(far)}, step {steps}", bench.decisions(far, k_max, len(far)))
-    show(f"labels, K_max={k_max}, batch {batch}", bench.labels(items, k_max, batch))
-    for k in args.horizons:
+    if "decisions" in args.parts:
+        show_decisions(bench, items, middle)
+    if "labels" in args.parts:
+        show(f"labels, K_max={k_max}, batch {batch}", bench.labels(items, k_max, batch))
+    for k in args.horizons if "a2c" in args.parts else ():
         show(f"A2C steps, K={k}, {batch} environments", bench.a2c(k, batch))
-    show("20 actions scored on one prompt", bench.scoring([items[0].state], 20))
+    if "scoring" in args.parts:
+        show("20 actions scored on one prompt", bench.scoring([items[0].state], 20))
     print(f"load {os.getloadavg()[0]:.1f} after")
 
 
