@@ -68,7 +68,7 @@ def test_two_processes_share_the_environments_and_write_one_run(tmp_path: Path, 
     assert [record["update"] for record in curve] == list(range(9))
     shares = [value for name, value in curve[3].items() if name.startswith("k_") and name != "k_entropy"]
     assert sum(shares) == pytest.approx(1.0), "figures are means over both processes"
-    saved = {file.name for file in (out / "checkpoints" / "update-6").iterdir()}
+    saved = {file.name for file in (out / "checkpoints" / "update-8").iterdir()}
     assert saved == {"model", "optimizer.pt", "process-0.pt", "process-1.pt"}
     assert Policy.load(str(out / "model")).config.stage == "a2c"
     assert (out.parent / "two.log").read_text().count("done. ") == 1, "one process speaks"
