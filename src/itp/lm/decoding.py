@@ -25,7 +25,7 @@ from itp.lm.trie import TokenTrie
 MAX_DRAFT = 7
 """Drafted tokens a step for a single row."""
 _SHRINK_AT = 0.75
-DRAFTED_TOKENS = 256
+DRAFTED_TOKENS = 96
 """Tokens of a step, over the batch, up to which drafts are used."""
 
 

@@ -42,7 +42,7 @@ def test_results_are_those_of_one_token_a_step(count: int, monkeypatch: pytest.M
     first = drafting.decode(prompts(count), GREEDY, end_id=1)
     before = len(steps)
     again = drafting.decode(prompts(count), GREEDY, end_id=1)
-    assert len(steps) - before < 0.75 * before, "what was decoded before is drafted"
+    assert len(steps) - before < 0.9 * before, "what was decoded before is drafted"
     monkeypatch.setattr(Engine, "_longest_draft", lambda self, batch: 0)
     plain = Engine(random_model()).decode(prompts(count), GREEDY, end_id=1)
     for one, two, three in zip(first, again, plain, strict=True):
