@@ -28,8 +28,9 @@ warm=(--data "$out/data" --replay 1 --k-max 3 --epochs 1 --batch-size 32)
 # 3. A2C, three seeds (eqs. 7-8).
 for seed in 0 1 2; do
   "$itp" train a2c "${games[@]}" --policy "$out/warmup/model" --world-model "$out/world_model/model" --seed "$seed" \
-    --updates 160 --envs 32 --rollout 8 --lr 3e-4 --value-warmup 10 --irreversible-penalty 0.5 \
-    --eval-every 40 --eval-episodes 100 --save-every 20 --out "$out/a2c-$seed"
+    --updates 50 --envs 16 --rollout 24 --gae-lambda 0.98 --limit loss --irreversible-penalty 0.2 --temperature 0.5 \
+    --cost paper --lambda-k 0.05 --beta 0.001 --lr 3e-4 --head-lr 3e-3 --value-warmup 3 \
+    --eval-every 50 --eval-episodes 100 --save-every 10 --out "$out/a2c-$seed"
 done
 
 # 4. The table.
