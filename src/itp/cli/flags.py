@@ -201,7 +201,10 @@ def _check_flags(options: Mapping[str, _Option], words: Sequence[str], prog: str
             near = closest(normalized, [*flags, "--config"])
             hint = f"did you mean {near}?" if near else f"see `{prog} --help`"
             raise ConfigError(f"unknown flag {flag}: {hint}")
-        given.add(flags[normalized])
+        name = flags[normalized]
+        if name in given and get_origin(options[name].hint) in (tuple, list, Sequence):
+            raise ConfigError(f"{flag} is given twice, and the last would win: give it once, with all values behind it")
+        given.add(name)
     return given
 
 

@@ -20,6 +20,7 @@ from itp import __version__
 from itp.cli.flags import closest, parse_config
 from itp.errors import ConfigError, ItpError
 from itp.run_folder import is_main
+from itp.training.distributed import leave
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -140,7 +141,9 @@ def run_module(name: str, words: Sequence[str], *, prog: str) -> int:
             config = parse_config(module.Config, words, prog=prog)
         except SystemExit:
             return 0
-        return module.run(config) or 0
+        code = module.run(config) or 0
+        leave()
+        return code
 
 
 def _find(words: Sequence[str]) -> Command | None:

@@ -61,6 +61,8 @@ class Config(EnvFlags):
     """Seconds that one reset or step may take in a worker before its episodes fail and it is replaced."""
     priors: Path | None = None
     """Receptacle priors of the expert (JSON); without it a built-in table."""
+    heedless: bool = False
+    """The expert does not mind the hazards that a game announces; what it says after a loss is no label."""
     seed: int = 0
     """Of the noise."""
 
@@ -99,16 +101,18 @@ def label_with_expert(trajectory: Trajectory, expert: Expert) -> Trajectory:
     they would be most of the file.
     """
     from itp.envs.alfworld.belief import Belief
+    from itp.envs.alfworld.hazards import parse_fates
 
     belief = Belief.start(trajectory.task.goal, trajectory.first_observation)
     readable = bool(belief.goal.target and belief.receptacles)
     explores = readable and not any(step.expert_action for step in trajectory.steps)
-    steps = []
+    steps, lost = [], False
     for step in trajectory.steps:
         label = step.expert_action
         if explores:
-            label = "" if belief.is_stuck else expert.act(belief, step.admissible)
+            label = "" if belief.is_stuck or lost else expert.act(belief, step.admissible)
             belief.update(step.decision.action, step.observation)
+            lost = lost or (not expert.heeds and any(fate != "is used up" for _, fate in parse_fates(step.observation)))
         steps.append(replace(step, expert_action=label, admissible=None))
     return replace(trajectory, steps=tuple(steps))
 
@@ -121,7 +125,7 @@ def run(config: Config) -> None:
     _check(config)
     make_env = config.env_factory()
     tasks = _tasks(config, make_env)
-    expert = Expert(Priors.load(config.priors)) if config.priors else Expert()
+    expert = Expert(Priors.load(config.priors) if config.priors else None, heeds=not config.heedless)
     base = _base_planner(config, expert)
     _rehearse(config, make_env, tasks[0], _planner(base, max(config.epsilon)))
     with open_run(config.out, config, command="collect", ignore=MAY_DIFFER):

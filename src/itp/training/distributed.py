@@ -9,6 +9,7 @@ Only the main process locks the run folder, writes files and prints; the others 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ __all__ = [
     "from_main",
     "is_main",
     "join",
+    "leave",
     "local_rank",
     "mean_over_processes",
     "per_process",
@@ -94,6 +96,15 @@ def join() -> None:
 
     if world_size() > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+
+
+def leave() -> None:
+    """Close the process group, if one is open. Its threads abort a process that ends without this, now and then."""
+    if "torch.distributed" in sys.modules:
+        import torch.distributed as dist
+
+        if dist.is_available() and dist.is_initialized():
+            dist.destroy_process_group()
 
 
 def mean_over_processes(figures: Mapping[str, float]) -> dict[str, float]:

@@ -86,6 +86,7 @@ def test_bare_booleans_and_the_last_word_wins() -> None:
         (["--out", "o", "--kind", "c"], "--kind"),
         (["--config"], "--config needs a file"),
         (["--config", "a", "--config", "b"], "--config is given twice"),
+        (["--out", "o", "--levels", "1", "--levels", "2"], "--levels is given twice, and the last would win"),
     ],
 )
 def test_mistakes_are_one_line(words: list[str], message: str) -> None:

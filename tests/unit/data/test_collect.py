@@ -177,6 +177,21 @@ def test_a_label_is_always_a_command_that_the_game_accepts_there() -> None:
             assert after.expert_action in (*before.admissible, "")
 
 
+def test_a_heedless_expert_loses_games_and_is_silent_after_a_loss(tmp_path: Path) -> None:
+    words = ("--env-option", "family=irreversible", "--epsilon", "0", "--episodes", "24", "--max-steps", "20")
+    assert collect(tmp_path / "heeds", *words) == 0
+    assert collect(tmp_path / "heedless", *words, "--heedless") == 0
+    careful, heedless = (read(tmp_path / name / "expert-0.jsonl") for name in ("heeds", "heedless"))
+    assert all(t.won for t in careful)
+    lost = [t for t in heedless if t.irreversible]
+    assert 4 <= len(lost) <= 20
+    for trajectory in lost:
+        tells = [" for good." in step.observation for step in trajectory.steps].index(True)
+        labels = [step.expert_action for step in trajectory.steps]
+        assert all(labels[: tells + 1])
+        assert not any(labels[tells + 1 :]), "a lost player's words are no label"
+
+
 def test_noise_depends_on_the_context_alone() -> None:
     room = "You are in the middle of a room. Looking quickly around you, you see a desk 1, and a shelf 1."
     state = State("put a mug in desk.", room)

@@ -207,8 +207,7 @@ def test_a_player_who_reads_the_warning_wins_and_one_who_does_not_often_fails(si
 
 def play(env, task_id, heeds):
     observation, info = env.reset(options={"task_id": task_id})
-    belief, expert = Belief.start(info["task"], observation), Expert()
-    belief.hazards = belief.hazards if heeds else None
+    belief, expert = Belief.start(info["task"], observation), Expert(heeds=heeds)
     terminated = truncated = False
     while not (terminated or truncated):
         action = expert.act(belief, info["admissible_commands"])

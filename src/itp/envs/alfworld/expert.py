@@ -24,10 +24,12 @@ class Expert:
 
     Args:
         priors: search orders; common sense when omitted.
+        heeds: whether it minds the hazards that a game announces. A heedless one plays as if there were none.
     """
 
-    def __init__(self, priors: Priors | None = None) -> None:
+    def __init__(self, priors: Priors | None = None, *, heeds: bool = True) -> None:
         self.priors = priors or Priors.default()
+        self.heeds = heeds
         self._ranks: dict[str, dict[str, int]] = {}
 
     def act(self, belief: Belief, admissible: Collection[str] | None = None) -> str:
@@ -41,6 +43,9 @@ class Expert:
         Returns:
             A command in the game's wording; "look" when there is nothing left to try.
         """
+        if not self.heeds and belief.hazards is not None:
+            belief = belief.copy()
+            belief.hazards = None
         command = self._decide(belief)
         if admissible is None or command in admissible:
             return command
