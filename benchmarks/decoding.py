@@ -100,7 +100,7 @@ def by_engine(model: Any, end_id: int, *, drafts: bool, known: bool) -> Loop:
         if not known:
             engine.prefixes.clear()
             engine.drafts = engine_module.NgramDrafts()
-        return [d.ids for d in engine.decode(prompts, Sampling(max_new_tokens=new_tokens), end_id=end_id)]
+        return [d.ids for d in engine.decode(prompts, Sampling(max_new_tokens=new_tokens), end_ids={end_id})]
 
     return run
 

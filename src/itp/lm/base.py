@@ -6,15 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from itp.lm.chat import Prompt
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to decode. `temperature` 0 is greedy; `seed` makes sampling repeatable within one call."""
+    """How to decode. `temperature` 0 is greedy; `seed` makes sampling repeatable within one call.
+
+    `stop`: texts that end an answer; the answer keeps what stands before the first of them.
+    """
 
     max_new_tokens: int = 64
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+    def cut(self, text: str) -> str:
+        """A text up to the first of the stops."""
+        return text[: min((text.find(stop) for stop in self.stop if stop in text), default=len(text))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +39,10 @@ class Completion:
     """False when generation ran into `max_new_tokens` before an end token."""
     ids: tuple[int, ...] = ()
     """The sampled token ids, end token included, where the backend tells: training scores them, not the text."""
+    cached_tokens: int = 0
+    """Prompt tokens that a server says it knew already; all of them where the answer came from disk."""
+    thought: str = ""
+    """What a thinking model wrote before its answer; its tokens are counted, its text is no part of `text`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +60,14 @@ class LanguageModel(Protocol):
 
     name: str
 
-    def generate(self, prompts: Sequence[str], sampling: Sampling) -> list[Completion]:
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Completion]:
         """Continue every prompt until an end token or `max_new_tokens`."""
         ...
 
-    def score(self, prompts: Sequence[str], continuations: Sequence[Sequence[str]]) -> list[Scores]:
+    def score(self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[str]]) -> list[Scores]:
         """Score all continuations of each prompt; the prompt is computed once."""
         ...
 
-    def count_tokens(self, text: str) -> int:
+    def count_tokens(self, text: Prompt) -> int:
         """Number of tokens of a text, special tokens in it counted as one."""
         ...

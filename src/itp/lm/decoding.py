@@ -8,7 +8,7 @@ row and step; rows that have ended leave the batch. `TransformersLM` uses it for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +46,9 @@ class Engine:
         self.prefixes = PrefixCache(model) if prefix_bytes is None else PrefixCache(model, prefix_bytes)
 
     @torch.inference_mode()
-    def decode(self, prompts: Sequence[Sequence[int]], sampling: Sampling, *, end_id: int) -> list[Decoded]:
+    def decode(
+        self, prompts: Sequence[Sequence[int]], sampling: Sampling, *, end_ids: Collection[int]
+    ) -> list[Decoded]:
         """Continue a batch of prompts, greedily or by sampling at `sampling.temperature` within `top_p`.
 
         Greedy decoding checks several drafted tokens a step (`itp.lm.drafts`); the result is that of one at a time.
@@ -54,14 +56,14 @@ class Engine:
         Args:
             prompts: token ids, none of them empty; best of similar length.
             sampling: its seed is not read; seed torch before the call.
-            end_id: a row stops after this token.
+            end_ids: a row stops after any of these tokens.
 
         Returns:
             One `Decoded` per prompt. Log-probabilities are those of the whole vocabulary at the sampling temperature.
         """
         longest = self._longest_draft(len(prompts)) if sampling.temperature == 0 else 0
         cache, hidden_NC = self._start(prompts, [TokenTrie()] * len(prompts), sampling.max_new_tokens + longest)
-        rows = [_Row(ids, sampling.max_new_tokens, end_id) for ids in prompts]
+        rows = [_Row(ids, sampling.max_new_tokens, end_ids) for ids in prompts]
         if longest:
             for row in rows:
                 add(row.follows, row.ids)
@@ -149,19 +151,19 @@ class Engine:
 class _Row:
     """One prompt being continued."""
 
-    __slots__ = ("_end_id", "_most", "follows", "ids", "logprob", "start")
+    __slots__ = ("_end_ids", "_most", "follows", "ids", "logprob", "start")
 
-    def __init__(self, prompt: Sequence[int], most: int, end_id: int) -> None:
+    def __init__(self, prompt: Sequence[int], most: int, end_ids: Collection[int]) -> None:
         self.ids, self.start = [*prompt], len(prompt)
         self.logprob = 0.0
         self.follows: Follows = {}
-        self._most, self._end_id = most, end_id
+        self._most, self._end_ids = most, end_ids
 
     @property
     def left(self) -> int:
         """Tokens that may still come; 0 once it has ended."""
         decoded = len(self.ids) - self.start
-        return 0 if decoded and self.ids[-1] == self._end_id else self._most - decoded
+        return 0 if decoded and self.ids[-1] in self._end_ids else self._most - decoded
 
     def take(self, draft: Sequence[int], tokens: Sequence[int], logprobs: Sequence[float]) -> None:
         """Append the model's own tokens: one, and one more for each drafted token that it agreed with."""

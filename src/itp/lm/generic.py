@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -26,7 +26,9 @@ class GenericEngine:
         self.pad_id = pad_id
 
     @torch.inference_mode()
-    def decode(self, prompts: Sequence[Sequence[int]], sampling: Sampling, *, end_id: int) -> list[Decoded]:
+    def decode(
+        self, prompts: Sequence[Sequence[int]], sampling: Sampling, *, end_ids: Collection[int]
+    ) -> list[Decoded]:
         """See `itp.lm.decoding.Engine.decode`."""
         width = max(len(ids) for ids in prompts)
         ids_BT = torch.full((len(prompts), width), self.pad_id, dtype=torch.long)
@@ -41,7 +43,7 @@ class GenericEngine:
             input_ids=ids_BT.to(self.model.device),
             attention_mask=mask_BT.to(self.model.device),
             max_new_tokens=sampling.max_new_tokens,
-            eos_token_id=end_id,
+            eos_token_id=sorted(end_ids),
             pad_token_id=self.pad_id,
             return_dict_in_generate=True,
             output_logits=True,
@@ -50,7 +52,9 @@ class GenericEngine:
         logits_BNV = torch.stack(output.logits, dim=1).float() / (sampling.temperature or 1.0)
         new_BN = output.sequences[:, width:]
         logprob_BN = logits_BNV.log_softmax(-1).gather(-1, new_BN[..., None]).squeeze(-1)
-        lengths = [ids.index(end_id) + 1 if end_id in ids else len(ids) for ids in new_BN.tolist()]
+        lengths = [
+            next((n + 1 for n, token in enumerate(ids) if token in end_ids), len(ids)) for ids in new_BN.tolist()
+        ]
         return [
             Decoded(new_BN[row, :length].tolist(), float(logprob_BN[row, :length].sum()))
             for row, length in enumerate(lengths)

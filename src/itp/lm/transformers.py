@@ -7,6 +7,7 @@ differ by path only.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import torch
 
 from itp.errors import CheckpointError, ConfigError
 from itp.lm.base import Completion, Sampling, Scores
+from itp.lm.chat import Chat, Prompt, split_thought
 from itp.lm.decoding import Decoded, Engine
 from itp.lm.forward import supports, weights_version
 from itp.lm.generic import GenericEngine
@@ -23,6 +25,9 @@ from itp.lm.trie import TokenTrie
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+_THOUGHTLESS = "<think>\n\n</think>\n\n"
+_NO_THOUGHT = "\n\n</think>\n\n"
+_END_OF_THOUGHT = "\n</think>\n\n"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -34,21 +39,31 @@ class TransformersLM:
         tokenizer: its tokenizer.
         name: shown in traces and errors.
         max_batch_tokens: upper limit of batch size × padded length in one forward pass; bounds memory.
+        thinking_tokens: most tokens that a thinking model may think before each answer to a `Chat`, on top of the
+            answer's own; 0 asks its template for no thought, and closes one that is begun all the same.
     """
 
     def __init__(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str, max_batch_tokens: int = 16384
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        name: str,
+        max_batch_tokens: int = 16384,
+        thinking_tokens: int = 0,
     ) -> None:
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.name = name
         self.max_batch_tokens = max_batch_tokens
+        self.thinking_tokens = thinking_tokens
         end = tokenizer.convert_tokens_to_ids(END) if END in tokenizer.get_vocab() else tokenizer.eos_token_id
         if not isinstance(end, int):
             raise CheckpointError(
                 f"{name}: its tokenizer has neither {END} nor an eos token; set one in tokenizer_config.json"
             )
         self.end_id: int = end
+        self.end_ids = frozenset({end, *_end_ids(model, tokenizer)})
         self.pad_id: int = tokenizer.pad_token_id if isinstance(tokenizer.pad_token_id, int) else end
         self._lean, self._generic = Engine(model), GenericEngine(model, self.pad_id)
         self._continuation_ids: dict[str, tuple[int, ...]] = {}
@@ -69,13 +84,24 @@ class TransformersLM:
         """Differs once the weights have changed."""
         return weights_version(self.model)
 
-    def count_tokens(self, text: str) -> int:
+    def count_tokens(self, text: Prompt) -> int:
         """See `LanguageModel.count_tokens`."""
         return len(self.encode(text))
 
-    def encode(self, text: str) -> list[int]:
-        """Token ids of a text; nothing is added to it."""
-        return encode(self.tokenizer, text)
+    def encode(self, text: Prompt) -> list[int]:
+        """Token ids of a text, nothing added to it, or of a conversation in the model's own format."""
+        return encode(self.tokenizer, text if isinstance(text, str) else self.render(text))
+
+    def render(self, chat: Chat) -> str:
+        """A conversation by the tokenizer's chat template, or plainly where it has none."""
+        if not self.tokenizer.chat_template:
+            return chat.plain()
+        text = self.tokenizer.apply_chat_template(
+            chat.as_dicts(), tokenize=False, add_generation_prompt=True, enable_thinking=self.thinking_tokens > 0
+        )
+        assert isinstance(text, str)
+        opened = text.rstrip().endswith("<think>")
+        return f"{text.rstrip()}{_NO_THOUGHT}" if opened and not self.thinking_tokens else text
 
     def encode_continuation(self, text: str) -> tuple[int, ...]:
         """Token ids of an action or observation with its end token; cached, since commands recur."""
@@ -92,7 +118,7 @@ class TransformersLM:
         """What computes: our own forward pass where it knows the architecture, else `transformers`."""
         return self._lean if supports(self.model) else self._generic
 
-    def generate(self, prompts: Sequence[str], sampling: Sampling) -> list[Completion]:
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Completion]:
         """See `LanguageModel.generate`. Prompts are batched by length; results keep the given order.
 
         Llama and Qwen weights run in `itp.lm.decoding`, others in `transformers.generate`: the same tokens, but for
@@ -100,31 +126,52 @@ class TransformersLM:
         """
         if sampling.temperature < 0:
             raise ConfigError(f"temperature is {sampling.temperature}: allowed is 0 (greedy) or more")
-        if sampling.temperature == 0:
-            distinct = list(dict.fromkeys(prompts))
-            found = dict(zip(distinct, self._generate(distinct, sampling), strict=True))
-            return [found[prompt] for prompt in prompts]
-        return self._generate(prompts, sampling)
+        if sampling.temperature > 0:
+            return self._answers(prompts, sampling)
+        distinct = list(dict.fromkeys(prompts))
+        found = dict(zip(distinct, self._answers(distinct, sampling), strict=True))
+        return [found[prompt] for prompt in prompts]
 
-    def _generate(self, prompts: Sequence[str], sampling: Sampling) -> list[Completion]:
-        encoded = [self.encode(prompt) for prompt in prompts]
+    def _answers(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Completion]:
+        """Completions, what a thinking model thought taken off; a thought without end is ended, and answered."""
+        talks = any(isinstance(prompt, Chat) for prompt in prompts)
+        room = sampling.max_new_tokens + (self.thinking_tokens if talks else 0)
+        texts = [prompt if isinstance(prompt, str) else self.render(prompt) for prompt in prompts]
+        raw = self._generate(texts, replace(sampling, max_new_tokens=room))
+        if not talks:
+            return [replace(c, text=sampling.cut(c.text)) for c in raw]
+        parts = [
+            split_thought(c.text) if _opens(c.text, text) else ("", c.text) for c, text in zip(raw, texts, strict=True)
+        ]
+        cut_off = [i for i, c in enumerate(raw) if not c.finished and _opens(c.text, texts[i]) and not parts[i][1]]
+        closed = [
+            texts[i] + (f"{raw[i].text}{_END_OF_THOUGHT}" if self.thinking_tokens else _THOUGHTLESS) for i in cut_off
+        ]
+        for i, answer in zip(cut_off, self._generate(closed, sampling), strict=True):
+            tokens = raw[i].completion_tokens + answer.completion_tokens
+            parts[i] = parts[i][0], answer.text
+            raw[i] = replace(answer, prompt_tokens=raw[i].prompt_tokens, completion_tokens=tokens)
+        return [replace(c, text=sampling.cut(text), thought=t) for c, (t, text) in zip(raw, parts, strict=True)]
+
+    def _generate(self, texts: Sequence[str], sampling: Sampling) -> list[Completion]:
+        encoded = [self.encode(text) for text in texts]
         results: dict[int, Completion] = {}
         for number, rows in enumerate(self._batches([len(ids) + sampling.max_new_tokens for ids in encoded])):
             if sampling.temperature > 0 and sampling.seed is not None:
                 torch.manual_seed(sampling.seed + number)
             batch = [encoded[row] for row in rows]
             engine = self.engine if all(batch) else self._generic
-            for row, decoded in zip(rows, engine.decode(batch, sampling, end_id=self.end_id), strict=True):
+            for row, decoded in zip(rows, engine.decode(batch, sampling, end_ids=self.end_ids), strict=True):
                 results[row] = self._completion(decoded, len(encoded[row]))
-        return [results[row] for row in range(len(prompts))]
+        return [results[row] for row in range(len(texts))]
 
     def _completion(self, decoded: Decoded, prompt_tokens: int) -> Completion:
-        finished = decoded.ids[-1:] == [self.end_id]
+        finished = bool(decoded.ids) and decoded.ids[-1] in self.end_ids
         text = self.tokenizer.decode(decoded.ids[:-1] if finished else decoded.ids, skip_special_tokens=True)
         assert isinstance(text, str)
         return Completion(text.strip(), decoded.logprob, prompt_tokens, len(decoded.ids), finished, tuple(decoded.ids))
 
-    def score(self, prompts: Sequence[str], continuations: Sequence[Sequence[str]]) -> list[Scores]:
+    def score(self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[str]]) -> list[Scores]:
         """See `LanguageModel.score`. Differentiable scores for training: `forward`."""
         encoded = [self.encode(prompt) for prompt in prompts]
         tries = [self.trie(texts) for texts in continuations]
@@ -192,6 +239,18 @@ class TransformersLM:
             group.append(row)
         if group:
             yield group
+
+
+def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Every token that ends an answer, by the tokenizer and by the generation config, which may list several."""
+    named = getattr(model.generation_config, "eos_token_id", None)
+    found = [tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])]
+    return [token for token in found if isinstance(token, int)]
+
+
+def _opens(text: str, prompt: str) -> bool:
+    """Whether an answer begins with a thought, or stands in one that its prompt opened."""
+    return text.lstrip().startswith("<think>") or prompt.rstrip().endswith("<think>")
 
 
 def _common_length(sequences: Sequence[Sequence[int]]) -> int:

@@ -49,8 +49,8 @@ def model_of(name: str, seed: int = 0) -> Any:
     return MODELS[name]().eval()
 
 
-def decode(model: Any, prompts: list[list[int]], sampling: Sampling, *, end_id: int) -> list[Decoded]:
-    return Engine(model).decode(prompts, sampling, end_id=end_id)
+def decode(model: Any, prompts: list[list[int]], sampling: Sampling, *, end_ids: set[int]) -> list[Decoded]:
+    return Engine(model).decode(prompts, sampling, end_ids=end_ids)
 
 
 def by_transformers(model: Any, ids: list[int], new_tokens: int) -> list[int]:
@@ -65,14 +65,14 @@ def by_transformers(model: Any, ids: list[int], new_tokens: int) -> list[int]:
 def test_greedy_tokens_equal_those_of_transformers(name: str):
     model = model_of(name)
     assert supports(model)
-    decoded = decode(model, PROMPTS, Sampling(max_new_tokens=12), end_id=END)
+    decoded = decode(model, PROMPTS, Sampling(max_new_tokens=12), end_ids={END})
     assert [d.ids for d in decoded] == [by_transformers(model, ids, 12) for ids in PROMPTS]
 
 
 def test_rows_that_end_early_leave_the_others_as_they_are():
     for seed in range(40):  # some random model lets rows of the batch end at different steps
         model = model_of("llama", seed)
-        decoded = decode(model, PROMPTS, Sampling(max_new_tokens=20), end_id=END)
+        decoded = decode(model, PROMPTS, Sampling(max_new_tokens=20), end_ids={END})
         ended = {len(d.ids) for d in decoded if d.ids[-1] == END}
         if len(ended) >= 2:
             assert [d.ids for d in decoded] == [by_transformers(model, ids, 20) for ids in PROMPTS]
@@ -85,7 +85,7 @@ def test_logprob_is_that_of_the_tokens_given_the_prompt(temperature: float):
     model = model_of("qwen3, wide heads")
     torch.manual_seed(3)
     for ids, decoded in zip(
-        PROMPTS, decode(model, PROMPTS, Sampling(max_new_tokens=6, temperature=temperature), end_id=END), strict=True
+        PROMPTS, decode(model, PROMPTS, Sampling(max_new_tokens=6, temperature=temperature), end_ids={END}), strict=True
     ):
         with torch.inference_mode():
             logits_TV = model(torch.tensor([ids + decoded.ids])).logits[0, len(ids) - 1 : -1] / (temperature or 1.0)
@@ -103,10 +103,10 @@ def test_top_p_keeps_the_smallest_set_that_reaches_it():
 
 def test_weights_that_changed_are_used_at_once():
     model = model_of("llama")
-    before = decode(model, PROMPTS[:1], Sampling(max_new_tokens=8), end_id=END)
+    before = decode(model, PROMPTS[:1], Sampling(max_new_tokens=8), end_ids={END})
     with torch.no_grad():
         model.model.layers[0].self_attn.q_proj.weight.mul_(-3)
-    after = decode(model, PROMPTS[:1], Sampling(max_new_tokens=8), end_id=END)
+    after = decode(model, PROMPTS[:1], Sampling(max_new_tokens=8), end_ids={END})
     assert before[0].logprob != after[0].logprob
     assert after[0].ids == by_transformers(model, PROMPTS[0], 8)
 

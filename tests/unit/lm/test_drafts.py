@@ -39,12 +39,12 @@ def test_results_are_those_of_one_token_a_step(count: int, monkeypatch: pytest.M
     step = Engine._step
     monkeypatch.setattr(Engine, "_step", lambda self, *args: steps.append(1) or step(self, *args))
     drafting = Engine(random_model())
-    first = drafting.decode(prompts(count), GREEDY, end_id=1)
+    first = drafting.decode(prompts(count), GREEDY, end_ids={1})
     before = len(steps)
-    again = drafting.decode(prompts(count), GREEDY, end_id=1)
+    again = drafting.decode(prompts(count), GREEDY, end_ids={1})
     assert len(steps) - before < 0.9 * before, "what was decoded before is drafted"
     monkeypatch.setattr(Engine, "_longest_draft", lambda self, batch: 0)
-    plain = Engine(random_model()).decode(prompts(count), GREEDY, end_id=1)
+    plain = Engine(random_model()).decode(prompts(count), GREEDY, end_ids={1})
     for one, two, three in zip(first, again, plain, strict=True):
         assert one.ids == two.ids == three.ids
         assert one.logprob == pytest.approx(three.logprob, abs=1e-3)
@@ -53,18 +53,18 @@ def test_results_are_those_of_one_token_a_step(count: int, monkeypatch: pytest.M
 
 def test_a_draft_never_goes_beyond_the_limit_nor_the_end() -> None:
     engine = Engine(random_model())
-    long = engine.decode(prompts(3), GREEDY, end_id=1)
+    long = engine.decode(prompts(3), GREEDY, end_ids={1})
     for limit in (1, 2, 5, 23):
-        short = engine.decode(prompts(3), Sampling(max_new_tokens=limit), end_id=1)
+        short = engine.decode(prompts(3), Sampling(max_new_tokens=limit), end_ids={1})
         assert [d.ids for d in short] == [d.ids[:limit] for d in long]
     end = long[0].ids[10]
-    stopped = engine.decode(prompts(1), GREEDY, end_id=end)[0]
+    stopped = engine.decode(prompts(1), GREEDY, end_ids={end})[0]
     assert stopped.ids == long[0].ids[: long[0].ids.index(end) + 1]
 
 
 def test_samples_are_never_drafted(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine(random_model())
-    engine.decode(prompts(2), GREEDY, end_id=1)
+    engine.decode(prompts(2), GREEDY, end_ids={1})
     monkeypatch.setattr(decoding.NgramDrafts, "propose", lambda *_: [8] if _[-1] > 0 else [])
-    sampled = engine.decode(prompts(2), Sampling(max_new_tokens=6, temperature=0.7), end_id=1)
+    sampled = engine.decode(prompts(2), Sampling(max_new_tokens=6, temperature=0.7), end_ids={1})
     assert all(len(d.ids) <= 6 for d in sampled)

@@ -44,7 +44,7 @@ def test_a_known_beginning_is_not_computed_again(monkeypatch: pytest.MonkeyPatch
     counts, warm, state = counting(monkeypatch), engine(), prompt(0, 100)
     warm.hidden([state])
     warm.score([[*state, 5, 6]], [TRIE])
-    warm.decode([[*state, 5]], Sampling(max_new_tokens=1), end_id=1)
+    warm.decode([[*state, 5]], Sampling(max_new_tokens=1), end_ids={1})
     known = 100 // BLOCK * BLOCK
     assert counts == [100, 102 - known + len(TRIE.tokens), 101 - known]
 
@@ -56,8 +56,8 @@ def test_results_are_those_of_an_engine_that_knows_nothing() -> None:
     torch.testing.assert_close(warm.hidden(prompts), engine().hidden(prompts), atol=1e-4, rtol=1e-4)
     for one, two in zip(warm.score(prompts, [TRIE] * 5), engine().score(prompts, [TRIE] * 5), strict=True):
         torch.testing.assert_close(one, two, atol=1e-4, rtol=1e-4)
-    assert [d.ids for d in warm.decode(prompts, GREEDY, end_id=1)] == [
-        d.ids for d in engine().decode(prompts, GREEDY, end_id=1)
+    assert [d.ids for d in warm.decode(prompts, GREEDY, end_ids={1})] == [
+        d.ids for d in engine().decode(prompts, GREEDY, end_ids={1})
     ]
 
 
@@ -122,8 +122,8 @@ def test_the_generic_engine_gives_the_same_for_a_model_both_can_run() -> None:
         for left, right in zip(scores, scores2, strict=True):
             torch.testing.assert_close(left, right, atol=1e-3, rtol=1e-4)
     torch.testing.assert_close(lean.hidden(prompts), generic.hidden(prompts), atol=1e-4, rtol=1e-4)
-    assert [d.ids for d in lean.decode(prompts, GREEDY, end_id=1)] == [
-        d.ids for d in generic.decode(prompts, GREEDY, end_id=1)
+    assert [d.ids for d in lean.decode(prompts, GREEDY, end_ids={1})] == [
+        d.ids for d in generic.decode(prompts, GREEDY, end_ids={1})
     ]
 
 
