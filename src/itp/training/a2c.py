@@ -21,6 +21,7 @@ from itp.training.advantages import COST_MODES
 
 ACTION_MODES = ("score", "generate")
 LIMITS = ("bootstrap", "loss")
+LR_SCHEDULES = ("constant", "linear")
 TEST_SPLITS = ("valid", "valid_seen", "valid_unseen", "test", "test_seen", "test_unseen", "dev")
 MAY_DIFFER = ("out", "updates", "save_every", "device", "policy_device", "wm_device", "workers", "step_timeout")
 """Settings that a resumed run may change."""
@@ -68,6 +69,8 @@ class Config(EnvFlags):
     """0 is the paper's one-step TD target; towards 1 longer returns count."""
     lr: float = 5e-5
     """Learning rate (the paper: 5e-6 for an LLM)."""
+    lr_schedule: str = "constant"
+    """constant, or linear: both learning rates fall to 0 at the last of --updates, which averages their noise out."""
     weight_decay: float = 0.0
     """AdamW weight decay."""
     head_lr: float = 1e-3
@@ -148,6 +151,7 @@ def _check(config: Config) -> None:
         ("--cost", config.cost, COST_MODES),
         ("--action", config.action, ACTION_MODES),
         ("--limit", config.limit, LIMITS),
+        ("--lr-schedule", config.lr_schedule, LR_SCHEDULES),
     ):
         if value not in allowed:
             raise ConfigError(f"{flag} {value} is unknown: choose one of {', '.join(allowed)}")

@@ -91,8 +91,9 @@ class _Run:
                 self._write(log, writer, 0, self._evaluate(0))
             self.best = _best_so_far(config.out)
             for update in range(first, config.updates):
-                self.actor.progress = update / config.updates
-                metrics = self.learner.update(self.actor.collect(), value_only=update < config.value_warmup)
+                self.actor.progress = progress = update / config.updates
+                warming = update < config.value_warmup
+                metrics = self.learner.update(self.actor.collect(), value_only=warming, progress=progress)
                 bad = bad + 1 if metrics["skipped"] else 0
                 if bad > MAX_BAD_UPDATES:
                     raise TrainingError(f"{bad} updates in a row had a non-finite loss: lower --lr (now {config.lr})")

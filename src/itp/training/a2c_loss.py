@@ -40,9 +40,18 @@ class Learner:
         ]
         self.optimizer = torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
 
-    def update(self, steps: list[list[Transition]], *, value_only: bool) -> dict[str, float]:
-        """One optimiser step on one rollout; a non-finite loss or gradient is skipped and reported."""
+    def update(self, steps: list[list[Transition]], *, value_only: bool, progress: float = 0.0) -> dict[str, float]:
+        """One optimiser step on one rollout; a non-finite loss or gradient is skipped and reported.
+
+        Args:
+            steps: decisions, a list of steps, each a list over environments.
+            value_only: the value head alone learns.
+            progress: share of the run that is over, for the learning rate.
+        """
         config = self.config
+        left = 1 - progress if config.lr_schedule == "linear" else 1.0
+        for group, rate in zip(self.optimizer.param_groups, (config.lr, config.head_lr), strict=True):
+            group["lr"] = rate * left
         advantages_TN, targets_TN = advantages_of(steps, config)
         flat = [transition for step in steps for transition in step]
         advantages, targets = (torch.tensor(x).float().flatten() for x in (advantages_TN, targets_TN))

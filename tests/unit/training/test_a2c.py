@@ -278,6 +278,17 @@ def test_the_value_warm_up_moves_the_value_head_alone() -> None:
     assert changed(make_policy(k_max=2, fresh=True), config(), value_only=True) == {"value"}
 
 
+def test_a_linear_schedule_lowers_both_learning_rates_to_nothing() -> None:
+    policy = make_policy(k_max=2)
+    settings = config(lr=1e-3, head_lr=1e-2, lr_schedule="linear")
+    learner, steps = Learner(policy, settings), make_actor(settings, policy).collect()
+    before = copy.deepcopy(policy.lm.model.state_dict())
+    learner.update(steps, value_only=False, progress=1.0)
+    assert all(torch.equal(before[name], weight) for name, weight in policy.lm.model.state_dict().items())
+    learner.update(steps, value_only=False, progress=0.25)
+    assert [group["lr"] for group in learner.optimizer.param_groups] == pytest.approx([7.5e-4, 7.5e-3])
+
+
 def test_a_non_finite_loss_is_skipped_and_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*args: Any) -> dict[str, torch.Tensor]:
         return {name: value * float("nan") for name, value in a2c_losses(*args).items()}
