@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import random
 from collections import Counter, defaultdict
 
@@ -21,6 +22,7 @@ from itp.envs.household.hazards import FAMILIES_OF, draw_hazards
 from itp.envs.household.knobs import HAZARD_KINDS, Knobs
 from itp.envs.household.layout import Layout, Place, Thing
 from itp.envs.household.problem import game_data
+from itp.errors import ConfigError
 from itp.state_text.memory import render_memory
 from itp.types import State
 
@@ -359,3 +361,30 @@ def test_walkthroughs_avoid_what_does_not_serve():
     assert made.task_type == "irreversible_swallow"
     ends = {command.split(" in/on ")[1] for command in made.walkthrough if command.startswith("put")}
     assert not ends & made.hazards.swallows
+
+
+def test_hidden_hazards_strike_without_a_warning_and_the_expert_knows_them():
+    told = make_household_env("valid", family="irreversible", expert=True)
+    hidden = make_household_env("valid", family="irreversible", announce=False, expert=True)
+    for task in told.task_ids[:8]:
+        warned, info_told = told.reset(options={"task_id": task})
+        unwarned, info = hidden.reset(options={"task_id": task})
+        assert parse_hazards(warned) is not None
+        assert parse_hazards(unwarned) is None
+        assert warned.startswith(unwarned)
+        assert info["admissible_commands"] == info_told["admissible_commands"]
+        while not info["won"]:
+            observation, _, _, truncated, info = hidden.step(info["expert_plan"][0])
+            assert not truncated
+            assert not info["irreversible"]
+            assert "for good" not in observation or "used up" in observation or "locks" in observation
+
+
+def test_hidden_hazards_survive_the_way_to_another_process():
+    hidden = make_household_env("valid", family="irreversible", announce=False)
+    assert parse_hazards(pickle.loads(pickle.dumps(hidden)).reset(seed=0)[0]) is None
+
+
+def test_only_games_with_hazards_can_hide_them():
+    with pytest.raises(ConfigError, match="false with family=irreversible only"):
+        make_household_env("valid", announce=False)

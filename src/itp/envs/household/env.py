@@ -5,12 +5,13 @@ What `itp.make_env("household")` builds. Listing the tasks costs nothing: a game
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any
 
 from itp.envs.alfworld.data import GameData, GameSource
 from itp.envs.alfworld.env import AlfworldEnv
-from itp.envs.alfworld.library import GameLibrary
+from itp.envs.alfworld.library import CACHE_SIZE, GameLibrary
 from itp.envs.alfworld.problem import Game
 from itp.envs.base import InfoDict, TextEnv
 from itp.envs.household.generator import (
@@ -29,7 +30,8 @@ from itp.errors import ConfigError
 EPISODES = {"train": 2000, "valid": 200, "test": 200}
 """Games of a split unless told otherwise."""
 _OPTIONS = (
-    "size", "episodes", "family", "receptacles", "distractors", "hidden", "hazards", "hazard_count", "expert",
+    "size", "episodes", "family", "receptacles", "distractors", "hidden", "hazards", "hazard_count", "announce",
+    "expert",
 )  # fmt: skip
 
 
@@ -64,19 +66,36 @@ def household_source(task_id: str) -> HouseholdSource:
 
 
 class HazardLibrary(GameLibrary):
-    """Games with irreversible hazards."""
+    """Games with irreversible hazards; `announce` says whether their first text tells of them."""
+
+    def __init__(self, games: Sequence[GameSource], cache_size: int = CACHE_SIZE, *, announce: bool = True) -> None:
+        super().__init__(games, cache_size)
+        self.announce = announce
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """See `GameLibrary.__reduce__`."""
+        return partial(type(self), announce=self.announce), (tuple(self.sources.values()), self.cache_size)
 
     def start(self, source: GameSource) -> HazardGame:
         """The state in which a game starts."""
         generated = _generate(source.task_id)
-        return HazardGame(generated.game, generated.hazards)
+        return HazardGame(generated.game, generated.hazards, announce=self.announce)
 
 
 class HazardEnv(AlfworldEnv):
     """Games with irreversible hazards; see `AlfworldEnv` for the rest.
 
-    `info["irreversible"]` is true from the moment at which the goal has become impossible. The episode goes on.
+    `info["irreversible"]` is true from the moment at which the goal has become impossible. The episode goes on. The
+    expert knows the hazards, announced or not: a teacher may know more than its pupil is told.
     """
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, InfoDict]:
+        """See `AlfworldEnv.reset`."""
+        observation, info = super().reset(seed=seed, options=options)
+        if isinstance(self._engine, HazardGame) and self._belief is not None:
+            self._belief.hazards = self._engine.hazards
+            info = self._info()
+        return observation, info
 
     def _info(self) -> InfoDict:
         info = super()._info()
@@ -99,6 +118,7 @@ def make_household_env(
     hidden: bool | None = None,
     hazards: str | None = None,
     hazard_count: int = 1,
+    announce: bool = True,
     expert: bool = False,
     **unknown: Any,
 ) -> TextEnv:
@@ -114,6 +134,7 @@ def make_household_env(
             goal impossible: the same as hazards="mixed".
         receptacles, distractors, hidden, hazards, hazard_count: hardness knobs, see `knobs.Knobs`. Games with hazards
             need the fast engine.
+        announce: the first observation tells of the hazards; False leaves that line out.
         expert: add `info["expert_plan"]`, the next command of the exploring expert.
 
     Raises:
@@ -133,11 +154,13 @@ def make_household_env(
         raise ConfigError("family=irreversible contradicts hazards=none: leave one of them away")
     kind = hazards or ("mixed" if family == "irreversible" else "none")
     knobs = check_knobs(Knobs(receptacles, distractors, hidden, kind, hazard_count), check_size(size))
+    if not isinstance(announce, bool) or (not announce and kind == "none"):
+        raise ConfigError(f"announce={announce!r}: give true or false, and false with family=irreversible only")
     games = [household_source(task_id_of(seed_of(split, index), size, knobs)) for index in range(wanted)]
     if kind != "none":
         if engine != "fast":
             raise ConfigError(f"engine={engine!r} has no hazards, for ALFWorld has none: use engine=fast")
-        return HazardEnv(HazardLibrary(games), max_steps=max_steps, expert=expert)
+        return HazardEnv(HazardLibrary(games, announce=announce), max_steps=max_steps, expert=expert)
     if engine == "fast":
         return AlfworldEnv(games, max_steps=max_steps, expert=expert)
     from itp.envs.alfworld.official import OfficialEnv

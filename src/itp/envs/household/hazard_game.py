@@ -27,6 +27,7 @@ class HazardGame(FastGame):
     Args:
         game: the parsed game; its texts know nothing of hazards.
         hazards: what cannot be undone.
+        announce: the first text tells of them; without that line only a mistake does, too late.
 
     Attributes:
         gone: objects that are lost.
@@ -34,10 +35,10 @@ class HazardGame(FastGame):
         hopeless: the goal was made impossible; it stays so.
     """
 
-    __slots__ = ("gone", "hazards", "hopeless", "spent")
+    __slots__ = ("announce", "gone", "hazards", "hopeless", "spent")
 
-    def __init__(self, game: Game, hazards: Hazards) -> None:
-        self.hazards = hazards
+    def __init__(self, game: Game, hazards: Hazards, *, announce: bool = True) -> None:
+        self.hazards, self.announce = hazards, announce
         super().__init__(game)
 
     def _start(self) -> None:
@@ -47,13 +48,14 @@ class HazardGame(FastGame):
         self.hopeless = False
 
     def reset(self) -> str:
-        """Start over; the first text announces the hazards on a line before the task."""
-        return super().reset().replace(_TASK_LINE, f"\n{self.hazards.announcement()}{_TASK_LINE}", 1)
+        """Start over; the first text announces the hazards on a line before the task, unless they are hidden."""
+        text = super().reset()
+        return text.replace(_TASK_LINE, f"\n{self.hazards.announcement()}{_TASK_LINE}", 1) if self.announce else text
 
     def clone(self) -> Self:
         """An independent copy of the present state; what never changes is shared."""
         copy = super().clone()
-        copy.hazards, copy.hopeless = self.hazards, self.hopeless
+        copy.hazards, copy.announce, copy.hopeless = self.hazards, self.announce, self.hopeless
         copy.gone, copy.spent = self.gone.copy(), self.spent.copy()
         return copy
 
