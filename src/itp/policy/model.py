@@ -10,7 +10,8 @@ import torch
 
 from itp.errors import CheckpointError
 from itp.lm.base import Completion, Sampling, Scores
-from itp.lm.transformers import TransformersLM, add_special_tokens
+from itp.lm.loading import add_special_tokens
+from itp.lm.transformers import TransformersLM
 from itp.lm.trie import TokenTrie
 from itp.policy.checkpoint import ItpConfig, read_itp_config, save_checkpoint
 from itp.policy.heads import PolicyHeads, load_heads

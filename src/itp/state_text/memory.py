@@ -23,6 +23,15 @@ _DEVICE_FOR = {quality: DEVICE[verb] for verb, quality in QUALITY.items() if ver
 
 def render_memory(state: State) -> str:
     """The memory text of a state. Works on any text; outside household games most fields are empty."""
+    last = ""
+    if state.history:
+        action, observation = state.history[-1]
+        last = f"{ACT}{strip_special(action)}{END}{OBS}{strip_special(observation)}"
+    return f"{TASK}{strip_special(state.task)}{OBS}{strip_special(memory_fields(state))}{last}{END}"
+
+
+def memory_fields(state: State) -> str:
+    """What the player remembers, without task and last step: "hold nothing; at fridge 1 open; ..."."""
     belief = Belief.of(state)
     fields = [
         ("hold", _held(belief)),
@@ -35,12 +44,7 @@ def render_memory(state: State) -> str:
         ("lost", _listed(sorted(belief.spent))),
         ("beware", announcement_in(state.first_observation).removeprefix(INTRODUCTION)),
     ]
-    memory = "; ".join(f"{name} {text}" for name, text in fields if text)
-    last = ""
-    if state.history:
-        action, observation = state.history[-1]
-        last = f"{ACT}{strip_special(action)}{END}{OBS}{strip_special(observation)}"
-    return f"{TASK}{strip_special(state.task)}{OBS}{strip_special(memory)}{last}{END}"
+    return "; ".join(f"{name} {text}" for name, text in fields if text)
 
 
 def _held(belief: Belief) -> str:
