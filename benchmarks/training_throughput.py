@@ -31,7 +31,7 @@ from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsag
 from itp.data.collect import Config as Collect
 from itp.data.collect import run as collect
 from itp.data.rows import Row, unique, world_model_rows
-from itp.lm.transformers import encode
+from itp.lm.loading import encode
 from itp.state_text.prompts import PromptBuilder
 from itp.state_text.renderers import get_renderer
 from itp.training.progress import quiet_libraries

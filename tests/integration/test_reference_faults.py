@@ -22,8 +22,8 @@ from itp.envs.alfworld.env import AlfworldEnv
 from itp.envs.base import TextEnv
 from itp.envs.household import generate_game, seed_of
 from itp.evaluation.metrics import summarize
+from itp.lm.loading import encode
 from itp.lm.tokens import ACT, CTRL
-from itp.lm.transformers import encode
 from itp.planners.horizon import FixedHorizon
 from itp.planners.itp import ItpPlanner
 from itp.planners.simple import RandomPlanner

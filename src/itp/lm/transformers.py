@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +18,8 @@ from itp.lm.chat import Chat, Prompt, split_thought
 from itp.lm.decoding import Decoded, Engine
 from itp.lm.forward import supports, weights_version
 from itp.lm.generic import GenericEngine
-from itp.lm.tokens import END, SPECIAL_TOKENS
+from itp.lm.loading import encode, load_pretrained
+from itp.lm.tokens import END
 from itp.lm.trie import TokenTrie
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 _THOUGHTLESS = "<think>\n\n</think>\n\n"
 _NO_THOUGHT = "\n\n</think>\n\n"
 _END_OF_THOUGHT = "\n</think>\n\n"
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class TransformersLM:
@@ -258,52 +257,3 @@ def _common_length(sequences: Sequence[Sequence[int]]) -> int:
     return next(
         (n for n, tokens in enumerate(zip(*sequences, strict=False)) if len({*tokens}) > 1), min(map(len, sequences))
     )
-
-
-def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Token ids of a text, nothing added; fast tokenizers are called directly, much quicker on short texts."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is not None:
-        return backend.encode(text, add_special_tokens=False).ids
-    return tokenizer(text, add_special_tokens=False)["input_ids"]  # pyright: ignore[reportReturnType]
-
-
-def add_special_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Teach a foreign model the special tokens it lacks, in place; tells whether there were any.
-
-    A `TransformersLM` reads its end token from the tokenizer when it is made: make a new one afterwards.
-    """
-    missing = [token for token in SPECIAL_TOKENS if token not in tokenizer.get_vocab()]
-    if missing:
-        tokenizer.add_special_tokens({"extra_special_tokens": missing}, replace_extra_special_tokens=False)
-        rows: Any = model.get_input_embeddings().weight
-        if len(tokenizer) > len(rows):
-            model.resize_token_embeddings(len(tokenizer))
-    return bool(missing)
-
-
-def load_pretrained(
-    path: str, *, device: str = "cpu", dtype: str = "float32"
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load model and tokenizer with `from_pretrained`; local folders are checked first, for a clear message."""
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    if dtype not in DTYPES:
-        raise ConfigError(f"--dtype {dtype} is unknown: choose one of {', '.join(DTYPES)}")
-    folder = Path(path)
-    if folder.exists() and not (folder / "config.json").is_file():
-        raise CheckpointError(
-            f"{path} holds no config.json: give a folder written by save_pretrained, such as OUT/model"
-        )
-    if not folder.exists() and (folder.is_absolute() or path.startswith(".") or path.count("/") != 1):
-        raise CheckpointError(
-            f"checkpoint {path} does not exist: give a model folder or a Hugging Face id (owner/name)"
-        )
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=DTYPES[dtype])
-    except (OSError, ValueError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise CheckpointError(f"checkpoint {path} could not be loaded: {reason}") from error
-    return model.to(device), tokenizer  # pyright: ignore[reportArgumentType, reportCallIssue]

@@ -101,7 +101,7 @@ def merge(base: str, adapter: Path) -> tuple[PreTrainedModel, PreTrainedTokenize
     from peft import PeftModel
     from transformers import AutoConfig
 
-    from itp.lm.transformers import add_special_tokens, load_pretrained
+    from itp.lm.loading import add_special_tokens, load_pretrained
 
     model, tokenizer = load_pretrained(base, dtype="float32")
     add_special_tokens(model, tokenizer)

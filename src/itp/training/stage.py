@@ -113,7 +113,7 @@ def train_stage(
     import torch
 
     from itp.data.rows import unique
-    from itp.lm.transformers import encode
+    from itp.lm.loading import encode
     from itp.state_text.prompts import PromptBuilder
     from itp.state_text.renderers import get_renderer
     from itp.training.sft import fit, rows_at_once
@@ -165,8 +165,8 @@ def _base_model(config: SftConfig, texts: Callable[[], Iterable[str]]) -> tuple:
     """Model (with adapters, for LoRA) and tokenizer to start from."""
     import torch
 
+    from itp.lm.loading import add_special_tokens, load_pretrained
     from itp.lm.tokens import SPECIAL_TOKENS
-    from itp.lm.transformers import add_special_tokens, load_pretrained
     from itp.training.lora import add_adapters
     from itp.training.scratch import SIZES, fresh_model, train_tokenizer
 

@@ -12,8 +12,8 @@ import pytest
 from itp.data.knowledge import TaskKnowledge, knowledge_base, knowledge_rows, state_texts
 from itp.data.rows import IGNORE
 from itp.errors import CheckpointError
+from itp.lm.loading import encode
 from itp.lm.tokens import END
-from itp.lm.transformers import encode
 from itp.state_text.prompts import PromptBuilder
 from itp.state_text.renderers import RENDERERS, get_renderer
 from itp.types import Decision, State, Step, StopReason, Task, Trajectory

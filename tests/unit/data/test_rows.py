@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from itp.data.rows import IGNORE, Row, foresight_row, joint_rows, policy_rows, prompt_row, unique, world_model_rows
+from itp.lm.loading import encode
 from itp.lm.tokens import CTRL, END
-from itp.lm.transformers import encode
 from itp.state_text.prompts import PromptBuilder
 from itp.state_text.renderers import RENDERERS, get_renderer
 from itp.types import Trajectory

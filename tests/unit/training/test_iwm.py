@@ -12,8 +12,8 @@ import torch
 
 from itp.cli.main import main
 from itp.data.rows import IGNORE, Row, joint_rows, world_model_rows
+from itp.lm.loading import encode
 from itp.lm.tokens import CTRL, END
-from itp.lm.transformers import encode
 from itp.policy.checkpoint import read_itp_config
 from itp.policy.model import Policy
 from itp.run_folder import read_config

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from itp.cli.main import main
+from itp.lm.loading import load_pretrained
 from itp.lm.tokens import SPECIAL_TOKENS
-from itp.lm.transformers import load_pretrained
 from itp.training.sft import split_by_episode
 from itp.world_model.text import TextWorldModel
 from models import episodes
@@ -40,6 +40,10 @@ def test_the_merged_checkpoint_is_the_model_that_was_judged(tmp_path: Path, tied
 
     model, tokenizer = load_pretrained(str(out / "model"))
     assert _loss(out / "model") == pytest.approx(metrics["eval_loss"], rel=1e-4)
+    from_adapter, own_tokenizer = load_pretrained(str(out / "adapter"))
+    assert own_tokenizer.get_vocab() == tokenizer.get_vocab()
+    for name, weight in model.named_parameters():
+        torch.testing.assert_close(from_adapter.get_parameter(name), weight, msg=name)
     before, vocabulary = load_pretrained(base)[0], tokenizer.get_vocab()
     new = [vocabulary[token] for token in SPECIAL_TOKENS]
     old = len(before.get_input_embeddings().weight)  # pyright: ignore[reportArgumentType]
