@@ -38,6 +38,8 @@ class Usage:
     completion_tokens: int = 0
     calls: int = 0
     seconds: float = 0.0
+    cached_tokens: int = 0
+    """Prompt tokens among them that a server or the response cache knew already."""
 
     @property
     def tokens(self) -> int:
@@ -50,6 +52,7 @@ class Usage:
             self.completion_tokens + other.completion_tokens,
             self.calls + other.calls,
             self.seconds + other.seconds,
+            self.cached_tokens + other.cached_tokens,
         )
 
 
@@ -120,6 +123,8 @@ class DecisionContext:
     seed: int = 0
     expert_plan: tuple[str, ...] = ()
     """What the environment's own expert would do from here, where it tells; only the `expert` planner may read it."""
+    thoughts: tuple[str, ...] = ()
+    """What the planner itself thought at each step so far, for planners that go on from it (ReAct)."""
 
 
 @dataclass(frozen=True, slots=True)

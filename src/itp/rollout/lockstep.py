@@ -116,7 +116,8 @@ class _Running:
     def context(self, seed: int) -> DecisionContext:
         """What the planner is given."""
         own = derive_seed(seed, self.task.task_id, len(self.steps))
-        return DecisionContext(self.state, self.admissible, own, self.expert_plan)
+        thoughts = tuple(step.decision.thought for step in self.steps)
+        return DecisionContext(self.state, self.admissible, own, self.expert_plan, thoughts)
 
     def finish(self) -> Trajectory:
         """The record of the ended episode."""
