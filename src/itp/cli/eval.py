@@ -48,7 +48,7 @@ class Config(EnvFlags):
     policy: str = ""
     """Policy checkpoint: a folder or a Hugging Face id."""
     world_model: str = ""
-    """World model checkpoint: a folder, a Hugging Face id, or rules."""
+    """World model checkpoint: a folder, a Hugging Face id, rules, or exact (the engine itself, to measure planners)."""
     action: str = "score"
     """How an action is chosen: score (the best admissible command) or generate (free text, never repaired)."""
     action_tokens: int = 16
@@ -127,7 +127,7 @@ def check(config: Config) -> None:
         check_horizon(config.horizon, config.k_max)
         if not config.world_model and config.horizon != "fixed:0":
             raise ConfigError(
-                "--planner itp needs --world-model PATH (or rules); without imagination use --planner act"
+                "--planner itp needs --world-model PATH (or rules, or exact); without imagination use --planner act"
             )
     if config.planner == "wkm":
         check_wkm(planner_spec(config))
@@ -166,7 +166,7 @@ def make_planner(config: Config) -> Planner:
     """Build the planner; any checkpoint is loaded here."""
     from itp.planners.factory import build_planner
 
-    return build_planner(planner_spec(config))
+    return build_planner(planner_spec(config), config.env_factory())
 
 
 def planner_spec(config: Config) -> PlannerSpec:

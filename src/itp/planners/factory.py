@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from itp.errors import ConfigError
 from itp.planners.base import Planner
 
 if TYPE_CHECKING:
+    from itp.envs.base import TextEnv
     from itp.planners.itp import ItpPlanner
     from itp.planners.wkm import WkmPlanner
     from itp.world_model.base import WorldModel
@@ -26,7 +28,7 @@ class PlannerSpec:
         planner: one of `PLANNERS`.
         horizon: `fixed:K`, `random` or `learned`; ignored by `random` and `expert`, and fixed:0 for `act`.
         policy: checkpoint folder or Hugging Face id.
-        world_model: checkpoint folder, Hugging Face id, or `rules`.
+        world_model: checkpoint folder, Hugging Face id, `rules`, or `exact` (the engine itself).
         action: "score" or "generate".
         knowledge: folder of a world knowledge model, for `wkm`.
         gamma: the agent's share in the choice of `wkm`.
@@ -54,8 +56,13 @@ class PlannerSpec:
     history_steps: int | None = None
 
 
-def build_planner(spec: PlannerSpec) -> Planner:
-    """Build a planner. Raises an ItpError, with the flag to change, for anything that does not fit."""
+def build_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | None = None) -> Planner:
+    """Build a planner. Raises an ItpError, with the flag to change, for anything that does not fit.
+
+    Args:
+        spec: what a user asked for.
+        make_env: makes the environment that is to be played; the world model `exact` needs it.
+    """
     if spec.planner not in PLANNERS:
         raise ConfigError(f"--planner {spec.planner} is unknown: choose one of {', '.join(PLANNERS)}")
     if spec.action not in ACTION_MODES:
@@ -68,7 +75,7 @@ def build_planner(spec: PlannerSpec) -> Planner:
         from itp.planners.simple import ExpertPlanner
 
         return ExpertPlanner()
-    return _build_wkm(spec) if spec.planner == "wkm" else _build_model_planner(spec)
+    return _build_wkm(spec) if spec.planner == "wkm" else _build_model_planner(spec, make_env)
 
 
 def _build_wkm(spec: PlannerSpec) -> WkmPlanner:
@@ -106,7 +113,7 @@ def check_wkm(spec: PlannerSpec) -> None:
         )
 
 
-def _build_model_planner(spec: PlannerSpec) -> ItpPlanner:
+def _build_model_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | None) -> ItpPlanner:
     if not spec.policy:
         raise ConfigError(f"--planner {spec.planner} needs --policy PATH: a folder written by `itp train policy`")
     needs_world_model = spec.planner == "itp" and spec.horizon != "fixed:0"
@@ -128,7 +135,7 @@ def _build_model_planner(spec: PlannerSpec) -> ItpPlanner:
         return ItpPlanner(policy, None, FixedHorizon(0), action_mode=action, action_sampling=sampling, name="act")
     k_max = spec.k_max if spec.k_max is not None else policy.config.k_max or DEFAULT_K_MAX
     horizon = parse_horizon(spec.horizon, policy=policy, k_max=k_max)
-    world_model = _world_model(spec) if needs_world_model else None
+    world_model = _world_model(spec, make_env) if needs_world_model else None
     return ItpPlanner(
         policy,
         world_model,
@@ -139,21 +146,41 @@ def _build_model_planner(spec: PlannerSpec) -> ItpPlanner:
     )
 
 
-def _world_model(spec: PlannerSpec) -> WorldModel:
+def _world_model(spec: PlannerSpec, make_env: Callable[[], TextEnv] | None) -> WorldModel:
     return load_world_model(
         spec.world_model,
         spec.wm_device or spec.device,
         spec.wm_dtype or spec.dtype,
         max_observation_tokens=spec.max_observation_tokens,
+        make_env=make_env,
     )
 
 
-def load_world_model(path: str, device: str, dtype: str, *, max_observation_tokens: int | None = None) -> WorldModel:
-    """Load a world model checkpoint, or the rule-based memory for `rules`, which knows no limit of tokens."""
+def load_world_model(
+    path: str,
+    device: str,
+    dtype: str,
+    *,
+    max_observation_tokens: int | None = None,
+    make_env: Callable[[], TextEnv] | None = None,
+) -> WorldModel:
+    """Load a world model checkpoint, the rule-based memory for `rules`, or the engine itself for `exact`.
+
+    The last two know no limit of tokens. `make_env` is needed by `exact` alone.
+    """
     if path == "rules":
         from itp.world_model.rules import RuleWorldModel
 
         return RuleWorldModel()
+    if path == "exact":
+        from itp.world_model.exact import ExactWorldModel
+
+        if make_env is None:
+            raise ConfigError(
+                "--world-model exact is the environment's own engine, and this command plays none: "
+                "name a folder written by `itp train world-model`, or rules"
+            )
+        return ExactWorldModel(make_env)
     from itp.world_model.text import TextWorldModel
 
     world_model = TextWorldModel.load(path, device=device, dtype=dtype)

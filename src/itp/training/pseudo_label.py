@@ -39,7 +39,7 @@ class Config:
     policy: str = ""
     """π_0: the checkpoint that scores (and, by default, imagines)."""
     world_model: str = ""
-    """World model checkpoint, or rules."""
+    """World model checkpoint, rules, or exact: the engine of the games in --data, read from their run folder."""
     relabel: Path | None = None
     """Labels of an earlier run whose K is chosen again, with this --lambda-k, from their stored scores."""
     foresight: str = "policy"
@@ -136,6 +136,7 @@ def _relabelled(labels: Sequence[LabelledState], config: Config) -> list[Labelle
 
 
 def _label(file: Path, config: Config) -> None:
+    from itp.data.recorded_env import recorded_env
     from itp.planners.factory import load_world_model
     from itp.policy.model import Policy
     from itp.training.progress import Ticker
@@ -147,7 +148,11 @@ def _label(file: Path, config: Config) -> None:
     policy = policy.with_state_limit(config.max_state_tokens)
     wm_device = config.wm_device or config.device
     world_model = load_world_model(
-        config.world_model, wm_device, "float32", max_observation_tokens=config.max_observation_tokens
+        config.world_model,
+        wm_device,
+        "float32",
+        max_observation_tokens=config.max_observation_tokens,
+        make_env=recorded_env(config.data) if config.world_model == "exact" else None,
     )
     known = read_labels(file) if file.is_file() else []
     results = {(label.state, label.action): label for label in known}

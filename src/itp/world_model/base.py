@@ -16,6 +16,8 @@ class Prediction:
     observation: str
     logprob: float | None = None
     usage: Usage = field(default_factory=Usage)
+    ended: bool = False
+    """The episode is over with this step, where a model can know that; imagination goes no further."""
 
 
 class WorldModel(Protocol):

@@ -36,7 +36,7 @@ class Config:
     out: Path
     """Run folder; figures go to OUT/fidelity.json."""
     world_model: str
-    """World model checkpoint."""
+    """World model checkpoint, or exact: the engine of the games in --data, read from their run folder."""
     data: tuple[Path, ...]
     """Held-out episodes written by `itp collect`, never trained on."""
     train_data: tuple[Path, ...]
@@ -143,6 +143,7 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, float]:
 
 def run(config: Config) -> None:
     """Evaluate and print a table."""
+    from itp.data.recorded_env import recorded_env
     from itp.planners.factory import load_world_model
     from itp.run_folder import open_run
     from itp.training.stage import read_trajectories
@@ -157,9 +158,10 @@ def run(config: Config) -> None:
     random.Random(config.seed).shuffle(items)
     items = items[: config.transitions] if config.transitions else items
     long = stretches(held_out, config.horizon, limit=config.stretches or len(held_out), seed=config.seed)
+    make_env = recorded_env(config.data) if config.world_model == "exact" else None
     with open_run(config.out, config, command="world-model eval") as folder:
         models = {
-            "model": load_world_model(config.world_model, config.device, "float32"),
+            "model": load_world_model(config.world_model, config.device, "float32", make_env=make_env),
             "lookup": LookupTable(training),
             "rules": RuleWorldModel(),
         }
