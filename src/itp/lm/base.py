@@ -60,8 +60,13 @@ class LanguageModel(Protocol):
 
     name: str
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Completion]:
-        """Continue every prompt until an end token or `max_new_tokens`."""
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, seeds: Sequence[int] | None = None
+    ) -> list[Completion]:
+        """Continue every prompt until an end token or `max_new_tokens`.
+
+        `seeds`, one for each prompt in place of `sampling.seed`, make what is sampled independent of the batch.
+        """
         ...
 
     def score(self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[str]]) -> list[Scores]:

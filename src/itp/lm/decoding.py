@@ -8,6 +8,7 @@ row and step; rows that have ended leave the batch. `TransformersLM` uses it for
 
 from __future__ import annotations
 
+import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,6 +58,7 @@ class Engine:
             prompts: token ids, none of them empty; best of similar length.
             sampling: its seed is not read; seed torch before the call.
             end_ids: a row stops after any of these tokens.
+            seeds: of each row's own draws, which then do not depend on the batch; without them torch's generator draws.
 
         Returns:
             One `Decoded` per prompt. Log-probabilities are those of the whole vocabulary at the sampling temperature.
@@ -64,10 +66,13 @@ class Engine:
         longest = self._longest_draft(len(prompts)) if sampling.temperature == 0 else 0
         cache, hidden_NC = self._start(prompts, [TokenTrie()] * len(prompts), sampling.max_new_tokens + longest)
         rows = [_Row(ids, sampling.max_new_tokens, end_ids) for ids in prompts]
+        for row, own in zip(rows, seeds or (), strict=bool(seeds)):
+            row.random = random.Random(own)
         if longest:
             for row in rows:
                 add(row.follows, row.ids)
-        chosen = _choose(logits(self.model, hidden_NC[torch.tensor(cache.last, device=hidden_NC.device)]), sampling)
+        last_BC = hidden_NC[torch.tensor(cache.last, device=hidden_NC.device)]
+        chosen = _choose(logits(self.model, last_BC), sampling, _draws(rows))
         for row, token, logprob in zip(rows, *(x.tolist() for x in chosen), strict=True):
             row.take([], [token], [logprob])
         running = self._leave(cache, rows)
@@ -99,7 +104,8 @@ class Engine:
         cache.expect(positions_BG)
         ids_N = torch.tensor(ids, device=device).flatten()
         hidden_NC = forward(self.model, ids_N, positions_BG.flatten(), cache.attend_next)
-        next_N, logprob_N = _choose(logits(self.model, hidden_NC), sampling)
+        draws = _draws(running) if width == 1 else None
+        next_N, logprob_N = _choose(logits(self.model, hidden_NC), sampling, draws)
         return next_N.unflatten(0, (-1, width)).tolist(), logprob_N.unflatten(0, (-1, width)).tolist()
 
     def _leave(self, cache: BatchCache, running: list[_Row]) -> list[_Row]:
@@ -151,12 +157,13 @@ class Engine:
 class _Row:
     """One prompt being continued."""
 
-    __slots__ = ("_end_ids", "_most", "follows", "ids", "logprob", "start")
+    __slots__ = ("_end_ids", "_most", "follows", "ids", "logprob", "random", "start")
 
     def __init__(self, prompt: Sequence[int], most: int, end_ids: Collection[int]) -> None:
         self.ids, self.start = [*prompt], len(prompt)
         self.logprob = 0.0
         self.follows: Follows = {}
+        self.random: random.Random | None = None
         self._most, self._end_ids = most, end_ids
 
     @property
@@ -174,12 +181,28 @@ class _Row:
                 return
 
 
-def _choose(logits_BV: torch.Tensor, sampling: Sampling) -> tuple[torch.Tensor, torch.Tensor]:
+def _draws(rows: Sequence[_Row]) -> list[float] | None:
+    """A number in [0, 1) from each row's own generator; None where rows have none."""
+    return [row.random.random() for row in rows if row.random is not None] or None
+
+
+def _choose(
+    logits_BV: torch.Tensor, sampling: Sampling, draws: Sequence[float] | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Next token of each row and its log-probability."""
     if sampling.temperature == 0:
         logprobs_BV = logits_BV.log_softmax(-1)
         next_B = logits_BV.argmax(-1)
     else:
         logprobs_BV = (logits_BV / sampling.temperature).log_softmax(-1)
-        next_B = torch.multinomial(nucleus(logprobs_BV, sampling.top_p), 1).squeeze(1)
+        next_B = draw(nucleus(logprobs_BV, sampling.top_p), draws)
     return next_B, logprobs_BV.gather(1, next_B[:, None]).squeeze(1)
+
+
+def draw(weights_BV: torch.Tensor, draws: Sequence[float] | None) -> torch.Tensor:
+    """One token a row in proportion to its weights: by the rows' own numbers in [0, 1), or torch's generator."""
+    if draws is None:
+        return torch.multinomial(weights_BV, 1).squeeze(1)
+    cumulated_BV = weights_BV.double().cumsum(-1)
+    wanted_B1 = torch.tensor(draws, dtype=torch.float64, device=weights_BV.device)[:, None] * cumulated_BV[:, -1:]
+    return torch.searchsorted(cumulated_BV, wanted_B1, right=True).squeeze(1).clamp_max(weights_BV.shape[-1] - 1)

@@ -117,7 +117,9 @@ class TransformersLM:
         """What computes: our own forward pass where it knows the architecture, else `transformers`."""
         return self._lean if supports(self.model) else self._generic
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Completion]:
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, seeds: Sequence[int] | None = None
+    ) -> list[Completion]:
         """See `LanguageModel.generate`. Prompts are batched by length; results keep the given order.
 
         Llama and Qwen weights run in `itp.lm.decoding`, others in `transformers.generate`: the same tokens, but for
@@ -126,17 +128,19 @@ class TransformersLM:
         if sampling.temperature < 0:
             raise ConfigError(f"temperature is {sampling.temperature}: allowed is 0 (greedy) or more")
         if sampling.temperature > 0:
-            return self._answers(prompts, sampling)
+            return self._answers(prompts, sampling, seeds)
         distinct = list(dict.fromkeys(prompts))
         found = dict(zip(distinct, self._answers(distinct, sampling), strict=True))
         return [found[prompt] for prompt in prompts]
 
-    def _answers(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Completion]:
+    def _answers(
+        self, prompts: Sequence[Prompt], sampling: Sampling, seeds: Sequence[int] | None = None
+    ) -> list[Completion]:
         """Completions, what a thinking model thought taken off; a thought without end is ended, and answered."""
         talks = any(isinstance(prompt, Chat) for prompt in prompts)
         room = sampling.max_new_tokens + (self.thinking_tokens if talks else 0)
         texts = [prompt if isinstance(prompt, str) else self.render(prompt) for prompt in prompts]
-        raw = self._generate(texts, replace(sampling, max_new_tokens=room))
+        raw = self._generate(texts, replace(sampling, max_new_tokens=room), seeds)
         if not talks:
             return [replace(c, text=sampling.cut(c.text)) for c in raw]
         parts = [
@@ -146,13 +150,16 @@ class TransformersLM:
         closed = [
             texts[i] + (f"{raw[i].text}{_END_OF_THOUGHT}" if self.thinking_tokens else _THOUGHTLESS) for i in cut_off
         ]
-        for i, answer in zip(cut_off, self._generate(closed, sampling), strict=True):
+        seeds = None if seeds is None else [seeds[i] for i in cut_off]
+        for i, answer in zip(cut_off, self._generate(closed, sampling, seeds), strict=True):
             tokens = raw[i].completion_tokens + answer.completion_tokens
             parts[i] = parts[i][0], answer.text
             raw[i] = replace(answer, prompt_tokens=raw[i].prompt_tokens, completion_tokens=tokens)
         return [replace(c, text=sampling.cut(text), thought=t) for c, (t, text) in zip(raw, parts, strict=True)]
 
-    def _generate(self, texts: Sequence[str], sampling: Sampling) -> list[Completion]:
+    def _generate(
+        self, texts: Sequence[str], sampling: Sampling, seeds: Sequence[int] | None = None
+    ) -> list[Completion]:
         encoded = [self.encode(text) for text in texts]
         results: dict[int, Completion] = {}
         for number, rows in enumerate(self._batches([len(ids) + sampling.max_new_tokens for ids in encoded])):
@@ -160,7 +167,8 @@ class TransformersLM:
                 torch.manual_seed(sampling.seed + number)
             batch = [encoded[row] for row in rows]
             engine = self.engine if all(batch) else self._generic
-            for row, decoded in zip(rows, engine.decode(batch, sampling, end_ids=self.end_ids), strict=True):
+            own = None if seeds is None else [seeds[row] for row in rows]
+            for row, decoded in zip(rows, engine.decode(batch, sampling, end_ids=self.end_ids, seeds=own), strict=True):
                 results[row] = self._completion(decoded, len(encoded[row]))
         return [results[row] for row in range(len(texts))]
 

@@ -58,9 +58,11 @@ class PromptedPolicy:
         self.templates = templates or load_templates()
         self.max_prompt_tokens = max_prompt_tokens
 
-    def ask(self, questions: Sequence[Question], sampling: Sampling) -> list[Completion]:
-        """One answer to each question, in order."""
-        return self.lm.generate([self.chat(question) for question in questions], sampling)
+    def ask(
+        self, questions: Sequence[Question], sampling: Sampling, seeds: Sequence[int] | None = None
+    ) -> list[Completion]:
+        """One answer to each question, in order; `seeds` as in `LanguageModel.generate`."""
+        return self.lm.generate([self.chat(question) for question in questions], sampling, seeds)
 
     def score(
         self, questions: Sequence[Question], candidates: Sequence[Sequence[str]]
