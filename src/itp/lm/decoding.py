@@ -48,7 +48,12 @@ class Engine:
 
     @torch.inference_mode()
     def decode(
-        self, prompts: Sequence[Sequence[int]], sampling: Sampling, *, end_ids: Collection[int]
+        self,
+        prompts: Sequence[Sequence[int]],
+        sampling: Sampling,
+        *,
+        end_ids: Collection[int],
+        seeds: Sequence[int] | None = None,
     ) -> list[Decoded]:
         """Continue a batch of prompts, greedily or by sampling at `sampling.temperature` within `top_p`.
 

@@ -27,9 +27,20 @@ class GenericEngine:
 
     @torch.inference_mode()
     def decode(
-        self, prompts: Sequence[Sequence[int]], sampling: Sampling, *, end_ids: Collection[int]
+        self,
+        prompts: Sequence[Sequence[int]],
+        sampling: Sampling,
+        *,
+        end_ids: Collection[int],
+        seeds: Sequence[int] | None = None,
     ) -> list[Decoded]:
-        """See `itp.lm.decoding.Engine.decode`."""
+        """See `itp.lm.decoding.Engine.decode`. Rows with seeds of their own are sampled one by one."""
+        if seeds is not None and sampling.temperature > 0:
+            decoded = []
+            for prompt, seed in zip(prompts, seeds, strict=True):
+                torch.manual_seed(seed)
+                decoded += self.decode([prompt], sampling, end_ids=end_ids)
+            return decoded
         width = max(len(ids) for ids in prompts)
         ids_BT = torch.full((len(prompts), width), self.pad_id, dtype=torch.long)
         mask_BT = torch.zeros_like(ids_BT)

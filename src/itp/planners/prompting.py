@@ -54,7 +54,7 @@ class PromptingPlanner:
         seconds = (time.perf_counter() - start) / len(contexts)
         return [
             Decision(
-                action=own[max(range(len(own)), key=lambda i: logprobs[i])],  # noqa: B023 (used at once)
+                action=own[max(range(len(own)), key=lambda i: logprobs[i])],
                 policy_usage=Usage(prompt_tokens, continuation_tokens, 1, seconds),
             )
             for own, (logprobs, prompt_tokens, continuation_tokens) in zip(commands, scores, strict=True)

@@ -4,8 +4,8 @@
 2. `case`: it is one but for case, white space, quotes, backticks or a full stop.
 3. `tag`: the answer marks its command in another way (bold, XML, "Command:", "Final answer:", a code fence, a bare last
    line), and the marked text is one by rules 1 or 2.
-4. `closest`: one command is at least `CLOSE` alike by difflib's ratio, `MARGIN` ahead of the next; only commands with the
-   answer's own numbers are looked at, where it has any.
+4. `closest`: one command is at least `CLOSE` alike by difflib's ratio, `MARGIN` ahead of the next; where the answer has
+   numbers, only commands with the same ones are looked at.
 5. `unparsed`: none of these. The text behind the tag is sent to the environment as it stands, and costs a step.
 
 Nothing is ever replaced by a command that the answer does not resemble.
