@@ -125,6 +125,10 @@ class DecisionContext:
     """What the environment's own expert would do from here, where it tells; only the `expert` planner may read it."""
     thoughts: tuple[str, ...] = ()
     """What the planner itself thought at each step so far, for planners that go on from it (ReAct)."""
+    imagined_tokens: int = 0
+    """Tokens that this episode's decisions have spent on imagination so far, by policy and world model together."""
+    imagined_steps: int = 0
+    """Steps that they imagined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +149,8 @@ class Decision:
     parse: str = "scored"
     policy_usage: Usage = field(default_factory=Usage)
     world_model_usage: Usage = field(default_factory=Usage)
+    imagination_usage: Usage = field(default_factory=Usage)
+    """The part of both that went into the foresight, steps that were dropped from it included."""
 
 
 @dataclass(frozen=True, slots=True)

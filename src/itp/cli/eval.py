@@ -44,7 +44,9 @@ class Config(EnvFlags):
     """Who plays: act (no imagination), itp (imagine, then act), wkm (a policy told by a knowledge model), random, or
     expert."""
     horizon: str = "learned"
-    """How far itp imagines: fixed:K, random (0..K_max), or learned (the checkpoint's K-head)."""
+    """How far itp imagines: fixed:K, random (0..K_max), learned (the checkpoint's K-head), confidence[:THRESHOLD] (to
+    K_max, while the world model is sure; the threshold is written by `itp world-model calibrate`), or
+    budget:TOKENS[:HORIZON] (at most so many imagined tokens per episode, asked for by the K-head, or by HORIZON)."""
     policy: str = ""
     """Policy checkpoint: a folder or a Hugging Face id."""
     world_model: str = ""
@@ -103,6 +105,7 @@ def run(config: Config) -> None:
 def check(config: Config) -> None:
     """Refuse flags that cannot work, before anything is loaded or written."""
     from itp.planners.factory import ACTION_MODES, PLANNERS, check_wkm
+    from itp.planners.horizon import check_horizon
 
     _check_choice("--planner", config.planner, PLANNERS)
     _check_choice("--action", config.action, ACTION_MODES)
@@ -135,17 +138,6 @@ def check(config: Config) -> None:
         raise ConfigError(f"--knowledge does nothing with --planner {config.planner}: leave it out, or use wkm")
     if config.planner in ("act", "itp") and not config.policy:
         raise ConfigError(f"--planner {config.planner} needs --policy PATH: a folder written by `itp train policy`")
-
-
-def check_horizon(spec: str, k_max: int | None) -> None:
-    """Refuse a horizon that is not `fixed:K`, `random` or `learned`, or a K beyond K_max."""
-    if spec in ("random", "learned"):
-        return
-    kind, _, number = spec.partition(":")
-    if kind != "fixed" or not number.isdecimal():
-        raise ConfigError(f"--horizon {spec} is unknown: choose fixed:K (such as fixed:3), random or learned")
-    if k_max is not None and int(number) > k_max:
-        raise ConfigError(f"--horizon {spec} exceeds --k-max {k_max}: lower it, or raise --k-max")
 
 
 def choose_tasks(task_ids: Sequence[str], episodes: int) -> list[str]:
@@ -189,6 +181,7 @@ def planner_spec(config: Config) -> PlannerSpec:
         action_tokens=config.action_tokens,
         max_observation_tokens=config.max_observation_tokens,
         history_steps=config.history_steps,
+        max_steps=config.max_steps,
     )
 
 

@@ -60,6 +60,12 @@ COMMANDS = (
     Command(("train", "warmup"), "itp.training.warmup", "Warm up the policy and its K-head on the labels (eq. 6)"),
     Command(("train", "a2c"), "itp.training.a2c", "Tune policy and K-head online with A2C (eqs. 7-8)"),
     Command(("world-model", "eval"), "itp.world_model.fidelity", "Measure how true the world model's words are"),
+    Command(
+        ("world-model", "calibrate"),
+        "itp.world_model.calibration",
+        "Find how sure the world model must be to be believed",
+        resumes=False,
+    ),
 )
 
 EXTRAS = {

@@ -26,7 +26,7 @@ class PlannerSpec:
 
     Attributes:
         planner: one of `PLANNERS`.
-        horizon: `fixed:K`, `random` or `learned`; ignored by `random` and `expert`, and fixed:0 for `act`.
+        horizon: see `itp.planners.horizon.check_horizon`; ignored by `random` and `expert`, and fixed:0 for `act`.
         policy: checkpoint folder or Hugging Face id.
         world_model: checkpoint folder, Hugging Face id, `rules`, or `exact` (the engine itself).
         action: "score" or "generate".
@@ -37,6 +37,7 @@ class PlannerSpec:
         action_tokens: most tokens of a generated action.
         max_observation_tokens: most tokens of an imagined observation; None is the world model's own limit.
         history_steps: latest steps that the policy's state text tells; None is as many as its checkpoint says.
+        max_steps: step limit of an episode, over which `budget` is spread; None is the usual one.
     """
 
     planner: str
@@ -54,6 +55,7 @@ class PlannerSpec:
     action_tokens: int = 16
     max_observation_tokens: int | None = None
     history_steps: int | None = None
+    max_steps: int | None = None
 
 
 def build_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | None = None) -> Planner:
@@ -122,19 +124,21 @@ def _build_model_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | No
             "--planner itp needs --world-model PATH (a folder written by `itp train world-model`) or rules"
         )
     from itp.lm.base import Sampling
-    from itp.planners.horizon import FixedHorizon, check_fixed, parse_horizon
+    from itp.planners.horizon import FixedHorizon, check_horizon, parse_horizon
     from itp.planners.itp import ItpPlanner
     from itp.policy.model import Policy
 
-    if spec.planner == "itp" and spec.horizon not in ("learned", "random"):
-        check_fixed(spec.horizon, spec.k_max if spec.k_max is not None else 1_000)
+    if spec.planner == "itp":
+        check_horizon(spec.horizon, spec.k_max)
     policy = Policy.load(spec.policy, k_max=spec.k_max, device=spec.device, dtype=spec.dtype)
     policy = policy if spec.history_steps is None else policy.with_history(spec.history_steps)
     action, sampling = "score" if spec.action == "score" else "generate", Sampling(spec.action_tokens)
     if spec.planner == "act":
         return ItpPlanner(policy, None, FixedHorizon(0), action_mode=action, action_sampling=sampling, name="act")
     k_max = spec.k_max if spec.k_max is not None else policy.config.k_max or DEFAULT_K_MAX
-    horizon = parse_horizon(spec.horizon, policy=policy, k_max=k_max)
+    horizon = parse_horizon(
+        spec.horizon, policy=policy, k_max=k_max, world_model=spec.world_model, max_steps=spec.max_steps
+    )
     world_model = _world_model(spec, make_env) if needs_world_model else None
     return ItpPlanner(
         policy,

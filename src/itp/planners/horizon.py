@@ -1,24 +1,35 @@
-"""How many steps to imagine: fixed, random, or read from the K-head. One selector decides for a whole batch."""
+"""How many steps to imagine: one selector decides for a whole batch. `parse_horizon` makes it from `--horizon`.
+
+Here stand fixed, random and learned K; `itp.planners.adaptive` has the rules beyond the paper, confidence and budget.
+"""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from itp.errors import ConfigError
-from itp.policy.model import Policy
 from itp.types import DecisionContext, Usage
+from itp.world_model.imagination import NO_LIMITS, Limits
+
+if TYPE_CHECKING:
+    from itp.policy.model import Policy
+
+ALLOWED = "fixed:K (such as fixed:3), random, learned, confidence[:THRESHOLD] or budget:TOKENS[:HORIZON]"
+DEFAULT_MAX_STEPS = 50
+"""Step limit that a budget is spread over where none is given: the usual one of ALFWorld."""
 
 
 @dataclass(frozen=True, slots=True)
 class HorizonChoice:
-    """K for one decision; `probs` is p(K | s) when a K-head gave it."""
+    """K for one decision; `probs` is p(K | s) when a K-head gave it, `limits` what may end the imagination sooner."""
 
     horizon: int
     probs: tuple[float, ...] = ()
     usage: Usage = Usage()  # noqa: RUF009 (frozen)
+    limits: Limits = NO_LIMITS
 
 
 class HorizonSelector(Protocol):
@@ -76,24 +87,94 @@ class LearnedHorizon:
         return choices
 
 
-def parse_horizon(spec: str, *, policy: Policy | None, k_max: int) -> HorizonSelector:
-    """Read `fixed:K`, `random` or `learned`. Raises ConfigError with what is allowed."""
-    if spec == "learned":
+def parse_horizon(
+    spec: str,
+    *,
+    policy: Policy | None,
+    k_max: int,
+    world_model: str = "",
+    max_steps: int | None = None,
+) -> HorizonSelector:
+    """The selector that a `--horizon` names; see `check_horizon` for what is allowed.
+
+    Args:
+        spec: the flag's value.
+        policy: whose K-head `learned` reads; `budget:N` reads it too, unless another horizon is named behind it.
+        k_max: largest K.
+        world_model: the flag's value; beside it lies the calibration of `confidence`.
+        max_steps: step limit that `budget` is spread over; None stands for `DEFAULT_MAX_STEPS`.
+
+    Raises:
+        ConfigError: the value is not allowed, or does not fit the policy or the world model.
+    """
+    from itp.planners.adaptive import BudgetHorizon, ConfidenceHorizon
+    from itp.world_model.calibration import stored_threshold
+
+    check_horizon(spec, k_max)
+    kind, _, value = spec.partition(":")
+    if kind == "learned":
         if policy is None or policy.heads is None:
             raise ConfigError(
                 "--horizon learned needs a --policy with a K-head: run `itp train warmup`, or use fixed:K"
             )
         return LearnedHorizon(policy)
-    if spec == "random":
+    if kind == "random":
         return RandomHorizon(k_max)
-    return FixedHorizon(check_fixed(spec, k_max))
+    if kind == "confidence":
+        return ConfidenceHorizon(k_max, float(value) if value else stored_threshold(world_model))
+    if kind == "budget":
+        tokens, _, inner = value.partition(":")
+        if not inner and (policy is None or policy.heads is None):
+            raise ConfigError(
+                f"--horizon {spec} asks the K-head where to spend, and --policy has none: run `itp train warmup`, "
+                f"or name who asks for K, such as {spec}:fixed:{k_max}"
+            )
+        selector = parse_horizon(inner or "learned", policy=policy, k_max=k_max, world_model=world_model)
+        return BudgetHorizon(selector, int(tokens), k_max, max_steps or DEFAULT_MAX_STEPS)
+    return FixedHorizon(int(value))
 
 
-def check_fixed(spec: str, k_max: int) -> int:
-    """K of a `fixed:K` spec, refused (never clamped) outside 0..k_max."""
-    kind, _, number = spec.partition(":")
-    if kind != "fixed" or not number.isdecimal():
-        raise ConfigError(f"--horizon {spec} is unknown: choose fixed:K (such as fixed:3), random or learned")
-    if int(number) > k_max:
-        raise ConfigError(f"--horizon {spec} exceeds K_max={k_max}: lower it, or raise --k-max")
-    return int(number)
+def check_horizon(spec: str, k_max: int | None = None) -> None:
+    """Refuse, never clamp, what no selector can be made of; nothing is loaded for that.
+
+    Args:
+        spec: `fixed:K`, `random`, `learned`, `confidence[:THRESHOLD]` (a mean log-probability, 0 or less) or
+            `budget:TOKENS[:HORIZON]` (HORIZON is any of the others).
+        k_max: largest K, where it is known.
+
+    Raises:
+        ConfigError: the value is not allowed.
+    """
+    kind, colon, value = spec.partition(":")
+    if spec in ("random", "learned", "confidence"):
+        return
+    if kind == "fixed" and value.isdecimal():
+        if k_max is not None and int(value) > k_max:
+            raise ConfigError(f"--horizon {spec} exceeds K_max={k_max}: lower it, or raise --k-max")
+    elif kind == "confidence" and colon:
+        if not _is_logprob(value):
+            raise ConfigError(
+                f"--horizon {spec}: {value or 'nothing'} is no mean log-probability: give 0 or less, such as "
+                "confidence:-0.1, or plain confidence for the calibrated threshold"
+            )
+    elif kind == "budget":
+        _check_budget(spec, value, k_max)
+    else:
+        raise ConfigError(f"--horizon {spec} is unknown: choose {ALLOWED}")
+
+
+def _check_budget(spec: str, value: str, k_max: int | None) -> None:
+    tokens, colon, inner = value.partition(":")
+    if not tokens.isdecimal() or int(tokens) == 0:
+        raise ConfigError(f"--horizon {spec} names no tokens per episode: write for example budget:2000")
+    if colon and (not inner or inner.startswith("budget")):
+        raise ConfigError(f"--horizon {spec}: behind the tokens stands another horizon, such as budget:{tokens}:random")
+    if inner:
+        check_horizon(inner, k_max)
+
+
+def _is_logprob(text: str) -> bool:
+    try:
+        return -float("inf") < float(text) <= 0
+    except ValueError:
+        return False

@@ -24,7 +24,7 @@ ACTION = Sampling(max_new_tokens=16)
 
 
 class ItpPlanner:
-    """Adaptive lookahead around a policy.
+    """Adaptive lookahead around a policy. `Decision.horizon` is the number of steps really imagined.
 
     Args:
         policy: π.
@@ -75,7 +75,13 @@ class ItpPlanner:
             if any(horizons):
                 raise ValueError("a planner without a world model was asked to imagine")
             return [Imagination(Decision("").foresight, Usage(), Usage()) for _ in contexts]
-        return imagine([context.state for context in contexts], horizons, self.policy, self.world_model)
+        return imagine(
+            [context.state for context in contexts],
+            horizons,
+            self.policy,
+            self.world_model,
+            limits=[choice.limits for choice in choices],
+        )
 
     def _score(
         self, contexts: Sequence[DecisionContext], imaginations: Sequence[Imagination]
@@ -111,11 +117,12 @@ class ItpPlanner:
     ) -> Decision:
         return Decision(
             action=action,
-            horizon=choice.horizon,
+            horizon=len(imagination.foresight),
             foresight=imagination.foresight,
             horizon_probs=choice.probs,
             raw_text=raw,
             parse=parse,
             policy_usage=choice.usage + imagination.policy_usage + usage,
             world_model_usage=imagination.world_model_usage,
+            imagination_usage=imagination.policy_usage + imagination.world_model_usage,
         )

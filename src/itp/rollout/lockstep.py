@@ -117,7 +117,15 @@ class _Running:
         """What the planner is given."""
         own = derive_seed(seed, self.task.task_id, len(self.steps))
         thoughts = tuple(step.decision.thought for step in self.steps)
-        return DecisionContext(self.state, self.admissible, own, self.expert_plan, thoughts)
+        return DecisionContext(
+            self.state,
+            self.admissible,
+            own,
+            self.expert_plan,
+            thoughts,
+            imagined_tokens=sum(step.decision.imagination_usage.tokens for step in self.steps),
+            imagined_steps=sum(step.decision.horizon for step in self.steps),
+        )
 
     def finish(self) -> Trajectory:
         """The record of the ended episode."""

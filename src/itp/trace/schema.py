@@ -64,5 +64,6 @@ def _decision(record: Mapping[str, Any]) -> Decision:
         horizon_probs=tuple(fields.pop("horizon_probs")),
         policy_usage=Usage(**fields.pop("policy_usage")),
         world_model_usage=Usage(**fields.pop("world_model_usage")),
+        imagination_usage=Usage(**fields.pop("imagination_usage", {})),  # older traces lack it
         **fields,
     )

@@ -37,8 +37,8 @@ class ExactWorldModel:
 
     A state's game is the one that begins with its task and first observation. Where several do, all are replayed and
     those that contradict the state's history are dropped; of what is left, the first in the order of `task_ids`
-    answers. Listing the beginnings resets every task of the split once, at the first prediction (ALFWorld's 3,554 training games
-    take some seconds).
+    answers. Listing the beginnings resets every task of the split once, at the first prediction (ALFWorld's 3,554
+    training games take some seconds).
 
     Args:
         make_env: makes an environment with the very games, options and step limit of the states to come.

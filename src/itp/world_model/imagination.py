@@ -1,6 +1,7 @@
 """Imagination: policy and world model alternate for K steps in text (Liu et al. 2026, eq. 2), batched over episodes.
 
 Nothing here knows the real environment: actions come from the policy's own generation, observations from the model.
+An imagination may end before its horizon: by `Limits`, or where the model says that the episode is over.
 """
 
 from __future__ import annotations
@@ -8,11 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from itp.lm.base import Sampling
-from itp.policy.model import Policy
 from itp.types import ImaginedStep, ImaginedTrajectory, State, Usage
-from itp.world_model.base import WorldModel
+from itp.world_model.base import Prediction, WorldModel
+
+if TYPE_CHECKING:
+    from itp.lm.base import Completion
+    from itp.policy.model import Policy
 
 IMAGINED_ACTION = Sampling(max_new_tokens=12)
 """Token budget of an imagined action in the paper; greedy unless the caller explores."""
@@ -27,13 +32,51 @@ class Imagination:
     world_model_usage: Usage
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What ends an imagination before its horizon.
+
+    Args:
+        min_logprob: least certainty (mean token log-probability, nats) of a predicted observation. The first step below
+            it is dropped from the foresight, and its tokens are counted. A model without log-probabilities is certain.
+        max_tokens: once policy and world model have spent so many on this foresight, no further step begins. The step
+            in progress is completed and kept, so this is overspent by less than one step.
+    """
+
+    min_logprob: float | None = None
+    max_tokens: int | None = None
+
+
+NO_LIMITS = Limits()
+
+
 @dataclass(slots=True)
 class _Branch:
     state: State
     horizon: int
+    limits: Limits
     steps: list[ImaginedStep] = field(default_factory=list)
     policy_usage: Usage = field(default_factory=Usage)
     world_model_usage: Usage = field(default_factory=Usage)
+    stopped: bool = False
+
+    def goes_on(self) -> bool:
+        """Whether another step is to be imagined."""
+        spent = self.policy_usage.tokens + self.world_model_usage.tokens
+        paid = self.limits.max_tokens is None or spent < self.limits.max_tokens
+        return len(self.steps) < self.horizon and paid and not self.stopped
+
+    def take(self, proposal: Completion, prediction: Prediction, seconds: float) -> None:
+        """Take in one imagined step."""
+        self.policy_usage += Usage(proposal.prompt_tokens, proposal.completion_tokens, 1, seconds)
+        self.world_model_usage += prediction.usage
+        least, certainty = self.limits.min_logprob, prediction.logprob
+        if least is not None and certainty is not None and certainty < least:
+            self.stopped = True
+            return
+        self.steps.append(ImaginedStep(proposal.text, prediction.observation))
+        self.state = self.state.extend(proposal.text, prediction.observation)
+        self.stopped = prediction.ended
 
 
 def imagine(
@@ -43,6 +86,7 @@ def imagine(
     world_model: WorldModel,
     *,
     sampling: Sampling = IMAGINED_ACTION,
+    limits: Sequence[Limits] | None = None,
 ) -> list[Imagination]:
     """Roll every state forward by its own horizon; a horizon of 0 costs nothing and yields an empty foresight.
 
@@ -52,10 +96,11 @@ def imagine(
         policy: proposes â from the imagined state, without foresight of its own.
         world_model: answers with ŝ.
         sampling: how imagined actions are decoded.
+        limits: what ends each state's imagination early; None is nothing.
     """
-    branches = [_Branch(state, horizon) for state, horizon in zip(states, horizons, strict=True)]
-    for depth in range(max(horizons, default=0)):
-        live = [branch for branch in branches if branch.horizon > depth]
+    own = limits if limits is not None else [NO_LIMITS] * len(states)
+    branches = [_Branch(*row) for row in zip(states, horizons, own, strict=True)]
+    while live := [branch for branch in branches if branch.goes_on()]:
         _advance(live, policy, world_model, sampling)
     return [Imagination(ImaginedTrajectory(tuple(b.steps)), b.policy_usage, b.world_model_usage) for b in branches]
 
@@ -67,7 +112,4 @@ def _advance(live: list[_Branch], policy: Policy, world_model: WorldModel, sampl
     seconds = (time.perf_counter() - start) / len(live)
     predictions = world_model.predict([b.state for b in live], [p.text for p in proposals])
     for branch, proposal, prediction in zip(live, proposals, predictions, strict=True):
-        branch.steps.append(ImaginedStep(proposal.text, prediction.observation))
-        branch.state = branch.state.extend(proposal.text, prediction.observation)
-        branch.policy_usage += Usage(proposal.prompt_tokens, proposal.completion_tokens, 1, seconds)
-        branch.world_model_usage += prediction.usage
+        branch.take(proposal, prediction, seconds)

@@ -114,7 +114,7 @@ def test_a_killed_run_resumes_to_the_same_result(tmp_path: Path) -> None:
         (["--planner", "itp", "--policy", "p", "--world-model", "rules", "--horizon", "3"], "--horizon 3 is unknown"),
         (
             ["--planner", "itp", "--policy", "p", "--world-model", "rules", "--horizon", "fixed:9", "--k-max", "5"],
-            "--horizon fixed:9 exceeds --k-max 5",
+            "--horizon fixed:9 exceeds K_max=5",
         ),
         (["--episodes", "-1"], "--episodes -1 is too small"),
         (["--episodes", "999999"], "--episodes 999999 exceeds the split's"),

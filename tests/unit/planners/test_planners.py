@@ -182,7 +182,7 @@ def test_the_expert_planner_names_a_command_of_the_game() -> None:
         (PlannerSpec("itp", "learned", policy="x"), r"--planner itp needs --world-model PATH"),
         (
             PlannerSpec("itp", "fixed:x", policy="x", world_model="rules"),
-            r"--horizon fixed:x is unknown: choose fixed:K .*, random or learned",
+            r"--horizon fixed:x is unknown: choose fixed:K .*, random, learned",
         ),
         (PlannerSpec("itp", "fixed:²", policy="x", world_model="rules"), r"--horizon fixed:² is unknown"),
         (PlannerSpec("itp", "fixed:-1", policy="x", world_model="rules"), r"--horizon fixed:-1 is unknown"),

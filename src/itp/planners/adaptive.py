@@ -1,0 +1,87 @@
+"""Adaptive horizons beyond the paper: stop where the world model is unsure, and spend a budget where it helps most.
+
+Both wrap into `HorizonChoice.limits` what can be known only while imagining; `itp.world_model.imagination` obeys them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from itp.planners.horizon import HorizonChoice, HorizonSelector
+from itp.types import DecisionContext
+from itp.world_model.imagination import Limits
+
+
+class ConfidenceHorizon:
+    """Up to k_max steps, ended by the first prediction that the world model is unsure of.
+
+    Args:
+        k_max: most steps.
+        threshold: least mean token log-probability of a predicted observation; None trusts every one.
+    """
+
+    name = "confidence"
+
+    def __init__(self, k_max: int, threshold: float | None) -> None:
+        self.k_max = k_max
+        self.threshold = threshold
+
+    def select(self, contexts: Sequence[DecisionContext]) -> list[HorizonChoice]:
+        """See `HorizonSelector.select`."""
+        return [HorizonChoice(self.k_max, limits=Limits(min_logprob=self.threshold))] * len(contexts)
+
+
+class BudgetHorizon:
+    """At most so many imagined tokens per episode, spent where the demand for lookahead is greatest.
+
+    The demand of a decision is the expected K of the K-head, or the K that the inner selector asks for where it tells
+    no probabilities. It is met when it exceeds a price:
+
+        price = K_max · max(0, 1 − r / t)      r = tokens left / budget,  t = steps left / step limit
+
+    Nothing is dear while at least the pro-rata share is left; half of that share leaves only demands above K_max / 2.
+    The K that is met is the inner selector's, never more, cut to what the tokens left can pay at this episode's mean
+    cost of an imagined step. No step begins once the budget is spent, so it is exceeded by less than one step.
+
+    Args:
+        inner: asks for K.
+        tokens: policy and world-model tokens, prompts included, that one episode may spend on imagination.
+        k_max: largest K that `inner` can ask for.
+        max_steps: the episode's step limit.
+    """
+
+    def __init__(self, inner: HorizonSelector, tokens: int, k_max: int, max_steps: int) -> None:
+        self.inner = inner
+        self.tokens = tokens
+        self.k_max = k_max
+        self.max_steps = max_steps
+        self.name = f"budget:{tokens}" + ("" if inner.name == "learned" else f":{inner.name}")
+
+    def select(self, contexts: Sequence[DecisionContext]) -> list[HorizonChoice]:
+        """See `HorizonSelector.select`."""
+        choices = self.inner.select(contexts)
+        return [self._spend(choice, context) for choice, context in zip(choices, contexts, strict=True)]
+
+    def price(self, context: DecisionContext) -> float:
+        """Demand, in steps, that a decision must exceed to be met."""
+        left = max(self.tokens - context.imagined_tokens, 0) / self.tokens
+        steps = max(self.max_steps - len(context.state.history), 1) / self.max_steps
+        return self.k_max * max(0.0, 1 - left / steps)
+
+    def _spend(self, choice: HorizonChoice, context: DecisionContext) -> HorizonChoice:
+        left = self.tokens - context.imagined_tokens
+        if left <= 0 or demand(choice) <= self.price(context):
+            return replace(choice, horizon=0)
+        horizon = choice.horizon
+        if context.imagined_tokens:
+            mean = context.imagined_tokens / max(context.imagined_steps, 1)
+            horizon = min(horizon, int(left / mean))
+        return replace(choice, horizon=horizon, limits=replace(choice.limits, max_tokens=left))
+
+
+def demand(choice: HorizonChoice) -> float:
+    """How many steps a decision asks for: the mean of p(K | s) where it is told, else K itself."""
+    if choice.probs:
+        return sum(k * p for k, p in enumerate(choice.probs))
+    return float(choice.horizon)
