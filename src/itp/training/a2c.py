@@ -36,7 +36,7 @@ class Config(EnvFlags):
     policy: str
     """Warm-up checkpoint with heads."""
     world_model: str
-    """World model checkpoint, or rules; frozen."""
+    """World model checkpoint, rules, or exact (the engine itself, to see what a perfect one would do); frozen."""
     updates: int = 100
     """Optimiser steps; a run that is done goes on when it is given more."""
     envs: int = 16

@@ -42,7 +42,11 @@ def train(config: Config) -> dict[str, float]:
     policy = _load_policy(config, str(_saved(config.out, first) / "model") if state else config.policy)
     wm_device = config.wm_device or config.device
     world_model = load_world_model(
-        config.world_model, wm_device, config.wm_dtype, max_observation_tokens=config.max_observation_tokens
+        config.world_model,
+        wm_device,
+        config.wm_dtype,
+        max_observation_tokens=config.max_observation_tokens,
+        make_env=config.env_factory(),
     )
     reference = _load_policy(config, config.policy) if config.kl else None
     learner = Learner(policy, config, reference)
