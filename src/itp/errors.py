@@ -6,6 +6,8 @@ prints the message alone and exits with code 2; anything that is not an `ItpErro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class ItpError(Exception):
     """Base of every error raised on purpose by this package."""
@@ -40,3 +42,23 @@ class EnvError(ItpError, RuntimeError):
 
 class TrainingError(ItpError, RuntimeError):
     """Training cannot go on, for example after too many non-finite losses."""
+
+
+class ServerError(ItpError, RuntimeError):
+    """A model server refused a request, or gave no usable answer however often it was asked.
+
+    Attributes:
+        status: HTTP status of the last answer; None when there was none.
+        fatal: every other request would fail alike (key, address, model name): the run should end, not the episode.
+        results: one entry for each prompt of the batch: its answer, or the `ServerError` of this prompt alone.
+    """
+
+    def __init__(
+        self, message: str, *, status: int | None = None, fatal: bool = False, results: Sequence[object] = ()
+    ) -> None:
+        super().__init__(message)
+        self.status, self.fatal, self.results = status, fatal, tuple(results)
+
+
+class ScoringUnsupported(ItpError, RuntimeError):  # noqa: N818 - named after what is missing, not after a mishap
+    """A backend gives no log-probabilities of a given text: choose by generation instead."""

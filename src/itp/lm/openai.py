@@ -1,0 +1,176 @@
+"""A language model behind any OpenAI-compatible server: vLLM, SGLang, llama.cpp, DeepSeek, `transformers serve`, ...
+
+Conversations go to /chat/completions, where the server applies the model's template; plain prompts go to /completions.
+The interface stays synchronous and batch-first: the prompts of a batch are requested side by side on an event loop in
+a thread of its own. See docs/servers.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from itp.errors import ConfigError, ScoringUnsupported, ServerError
+from itp.lm.answers import estimated_tokens, read_completion, read_scores
+from itp.lm.base import Completion, Sampling, Scores
+from itp.lm.chat import Chat, Prompt
+from itp.lm.retrying import Retries
+from itp.lm.server import ModelServer
+
+MAX_STOPS = 4
+"""Stops that the API takes; answers are cut at the others here."""
+_SEEDS = 2**31
+"""Seeds are folded below this: some servers keep 32 bits."""
+
+
+class OpenAILM:
+    """`LanguageModel` over a server. Safe to use from several threads, which share its limit of requests.
+
+    Args:
+        url: address of the API, such as `http://127.0.0.1:8000/v1`.
+        model: name by which the server knows the model.
+        key_env: environment variable that holds the key; servers on loopback need none. The key goes into the
+            request's header and nowhere else.
+        max_concurrency: requests under way at any time.
+        thinking_tokens: most tokens that a thinking model may think before each answer to a `Chat`, on top of the
+            answer's own; 0 asks the server's template for no thought.
+        logprobs: ask for the log-probability of each answer; without it `Completion.logprob` is NaN, "unknown". Some
+            servers refuse the question, others ignore it.
+        retries: time-outs and retries.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        *,
+        key_env: str = "OPENAI_API_KEY",
+        max_concurrency: int = 16,
+        thinking_tokens: int = 0,
+        logprobs: bool = False,
+        retries: Retries | None = None,
+    ) -> None:
+        self.name, self.url, self.thinking_tokens, self.logprobs = model, url, thinking_tokens, logprobs
+        self._server = ModelServer(url, model, key_env, max_concurrency, retries or Retries())
+        self._takes_template_options = True
+
+    @property
+    def identity(self) -> str:
+        """What answers depend on beside prompt and sampling: the key of a response cache."""
+        return json.dumps([self.url, self.name, self.thinking_tokens, self.logprobs])
+
+    def count_tokens(self, text: Prompt) -> int:
+        """An estimate, since the tokenizer is elsewhere: one token for every three bytes, and four for each message.
+
+        English takes about four bytes a token, lists of numbered objects about three: the estimate is rarely too low.
+        """
+        return estimated_tokens(text)
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Completion]:
+        """See `LanguageModel.generate`. Equal prompts are requested once when greedy; a seed counts up over them.
+
+        Raises:
+            ServerError: some prompts failed; raised after all others were answered, with what came of each in
+                `results`, so that nothing of a batch need be paid for twice.
+        """
+        if sampling.temperature < 0:
+            raise ConfigError(f"temperature is {sampling.temperature}: allowed is 0 (greedy) or more")
+        seen: Counter[Prompt] = Counter()
+        requests: list[tuple[Prompt, int]] = []
+        for prompt in prompts:
+            requests.append((prompt, seen[prompt]))
+            seen[prompt] += sampling.temperature > 0
+        distinct = list(dict.fromkeys(requests))
+        answers = dict(
+            zip(distinct, self._server.gather([self._complete(p, _nth(sampling, n)) for p, n in distinct]), strict=True)
+        )
+        results = [answers[request] for request in requests]
+        failed = [result for result in results if isinstance(result, ServerError)]
+        if failed:
+            worst = next((error for error in failed if error.fatal), failed[0])
+            raise ServerError(str(worst), status=worst.status, fatal=worst.fatal, results=results)
+        repeated = set()
+        for row, request in enumerate(requests):
+            if request in repeated:
+                results[row] = replace(results[row], cached_tokens=results[row].prompt_tokens)
+            repeated.add(request)
+        return results
+
+    def score(self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[str]]) -> list[Scores]:
+        """See `LanguageModel.score`; for plain prompts on servers that echo log-probabilities, such as vLLM.
+
+        The end token is not part of these scores: a server reads texts, not tokens.
+
+        Raises:
+            ScoringUnsupported: a `Chat`, or a server that does not tell.
+            ServerError: a request failed.
+        """
+        if any(isinstance(prompt, Chat) for prompt in prompts):
+            raise ScoringUnsupported(
+                f"{self.name}: servers do not score answers to a conversation: choose by generation"
+            )
+        pairs = [(str(p), text) for p, texts in zip(prompts, continuations, strict=True) for text in texts]
+        body = {"model": self.name, "max_tokens": 1, "temperature": 0, "echo": True, "logprobs": 1}
+        answers = self._server.gather([self._server.complete({**body, "prompt": p + text}) for p, text in pairs])
+        for answer in answers:
+            if isinstance(answer, ServerError):
+                raise answer
+        read = iter([read_scores(answer, prompt, text) for answer, (prompt, text) in zip(answers, pairs, strict=True)])
+        rows = [[next(read) for _ in texts] for texts in continuations]
+        if any(score is None for row in rows for score in row):
+            raise ScoringUnsupported(
+                f"{self.name}: {self.url} gives no log-probabilities of a prompt: choose by generation"
+            )
+        return [
+            Scores(tuple(s[0] for s in row), sum(s[1] for s in row), sum(s[2] for s in row))  # pyright: ignore[reportOptionalSubscript]
+            for row in rows
+        ]
+
+    async def _complete(self, prompt: Prompt, sampling: Sampling) -> Completion:
+        """One answer; a server that rejects the switch of thinking is asked once more without it."""
+        body = self._body(prompt, sampling)
+        if not isinstance(prompt, Chat):
+            return read_completion(await self._server.complete(body), prompt, sampling)
+        if self._takes_template_options:
+            options = {"chat_template_kwargs": {"enable_thinking": self.thinking_tokens > 0}}
+            try:
+                data = await self._server.chat({**body, "extra_body": options})
+                return read_completion(data, prompt, sampling)
+            except ServerError as error:
+                if error.status not in (400, 422):
+                    raise
+        data = await self._server.chat(body)
+        self._takes_template_options = False
+        return read_completion(data, prompt, sampling)
+
+    def _body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
+        """A request. Stops of white space stay here: at the head of an answer, which is stripped, they mean nothing.
+
+        Where the model may think they all stay here, or they would end its thought.
+        """
+        chat = isinstance(prompt, Chat)
+        thinks = chat and self.thinking_tokens > 0
+        body: dict[str, Any] = {
+            "model": self.name,
+            "temperature": sampling.temperature,
+            "max_tokens": sampling.max_new_tokens + (self.thinking_tokens if thinks else 0),
+        }
+        body |= {"messages": prompt.as_dicts()} if isinstance(prompt, Chat) else {"prompt": prompt}
+        if sampling.temperature > 0:
+            body["top_p"] = sampling.top_p
+            if sampling.seed is not None:
+                body["seed"] = sampling.seed % _SEEDS
+        stops = [] if thinks else [stop for stop in sampling.stop if stop.strip()][:MAX_STOPS]
+        if stops:
+            body["stop"] = stops
+        if self.logprobs:
+            body["logprobs"] = True if chat else 0
+        return body
+
+
+def _nth(sampling: Sampling, number: int) -> Sampling:
+    """The sampling of the n-th of several equal prompts, which are to get different answers."""
+    return sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + number)
