@@ -147,6 +147,8 @@ class Decision:
     thought: str = ""
     raw_text: str = ""
     parse: str = "scored"
+    horizon_parse: str = ""
+    """How K was read where the policy was asked for it: "exact", or "unparsed" (no integer from 0 to K_max: K is 0)."""
     policy_usage: Usage = field(default_factory=Usage)
     world_model_usage: Usage = field(default_factory=Usage)
     imagination_usage: Usage = field(default_factory=Usage)

@@ -29,7 +29,8 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One generated text. `logprob` is the sum over its tokens (end token included), in nats."""
+    """One generated text. `logprob` is the sum over its tokens (end token included), in nats; NaN where a server tells
+    none."""
 
     text: str
     logprob: float

@@ -30,6 +30,8 @@ class HorizonChoice:
     probs: tuple[float, ...] = ()
     usage: Usage = Usage()  # noqa: RUF009 (frozen)
     limits: Limits = NO_LIMITS
+    parse: str = ""
+    """How a prompted K was read: exact or unparsed."""
 
 
 class HorizonSelector(Protocol):

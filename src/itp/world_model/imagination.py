@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from itp.lm.base import Sampling
 from itp.types import ImaginedStep, ImaginedTrajectory, State, Usage
@@ -17,7 +17,6 @@ from itp.world_model.base import Prediction, WorldModel
 
 if TYPE_CHECKING:
     from itp.lm.base import Completion
-    from itp.policy.model import Policy
 
 IMAGINED_ACTION = Sampling(max_new_tokens=12)
 """Token budget of an imagined action in the paper; greedy unless the caller explores."""
@@ -48,6 +47,14 @@ class Limits:
 
 
 NO_LIMITS = Limits()
+
+
+class Proposer(Protocol):
+    """Whatever names the commands inside the imagination: a trained `Policy`, or one that is prompted."""
+
+    def propose(self, states: Sequence[State], sampling: Sampling) -> list[Completion]:
+        """One command for each (imagined) state."""
+        ...
 
 
 @dataclass(slots=True)
@@ -82,7 +89,7 @@ class _Branch:
 def imagine(
     states: Sequence[State],
     horizons: Sequence[int],
-    policy: Policy,
+    policy: Proposer,
     world_model: WorldModel,
     *,
     sampling: Sampling = IMAGINED_ACTION,
@@ -105,7 +112,7 @@ def imagine(
     return [Imagination(ImaginedTrajectory(tuple(b.steps)), b.policy_usage, b.world_model_usage) for b in branches]
 
 
-def _advance(live: list[_Branch], policy: Policy, world_model: WorldModel, sampling: Sampling) -> None:
+def _advance(live: list[_Branch], policy: Proposer, world_model: WorldModel, sampling: Sampling) -> None:
     """One alternation of eq. 2 for every live branch."""
     start = time.perf_counter()
     proposals = policy.propose([branch.state for branch in live], sampling)
