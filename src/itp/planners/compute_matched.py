@@ -110,7 +110,7 @@ class KCandidatesPlanner:
         questions = [question("candidates", context, count=str(self.count)) for context in contexts]
         answers, usages = ask(self.policy, questions, self.short, contexts)
         named = [
-            parse_actions(answer.text, context.admissible)[: self.count]
+            [found.action for found in parse_actions(answer.text, context.admissible)[: self.count]]
             for answer, context in zip(answers, contexts, strict=True)
         ]
         questions = [

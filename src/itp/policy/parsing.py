@@ -83,10 +83,10 @@ def _marked(text: str) -> list[str]:
     return [_clean(group) for group in (*groups, *lines[-1:])]
 
 
-def parse_actions(text: str, admissible: Sequence[str] | None) -> list[str]:
+def parse_actions(text: str, admissible: Sequence[str] | None) -> list[ParsedAction]:
     """All distinct commands that an answer names, one a line, in order; unreadable lines are left out."""
     found = [parse_action(line, admissible) for line in text.splitlines() if line.strip()]
-    return list(dict.fromkeys(action.action for action in found if action.parse != "unparsed"))
+    return list({action.action: action for action in reversed(found) if action.parse != "unparsed"}.values())[::-1]
 
 
 def parse_integer(text: str, most: int) -> int | None:
