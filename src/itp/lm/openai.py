@@ -8,7 +8,6 @@ a thread of its own. See docs/servers.md.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,6 +17,7 @@ from itp.lm.answers import estimated_tokens, read_completion, read_scores
 from itp.lm.base import Completion, Sampling, Scores
 from itp.lm.chat import Chat, Prompt
 from itp.lm.retrying import Retries
+from itp.lm.seeds import row_seeds
 from itp.lm.server import ModelServer
 
 MAX_STOPS = 4
@@ -69,8 +69,10 @@ class OpenAILM:
         """
         return estimated_tokens(text)
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Completion]:
-        """See `LanguageModel.generate`. Equal prompts are requested once when greedy; a seed counts up over them.
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, seeds: Sequence[int] | None = None
+    ) -> list[Completion]:
+        """See `LanguageModel.generate`. The same question twice in a batch is asked once, unless draws may differ.
 
         Raises:
             ServerError: some prompts failed; raised after all others were answered, with what came of each in
@@ -78,26 +80,23 @@ class OpenAILM:
         """
         if sampling.temperature < 0:
             raise ConfigError(f"temperature is {sampling.temperature}: allowed is 0 (greedy) or more")
-        seen: Counter[Prompt] = Counter()
-        requests: list[tuple[Prompt, int]] = []
-        for prompt in prompts:
-            requests.append((prompt, seen[prompt]))
-            seen[prompt] += sampling.temperature > 0
-        distinct = list(dict.fromkeys(requests))
-        answers = dict(
-            zip(distinct, self._server.gather([self._complete(p, _nth(sampling, n)) for p, n in distinct]), strict=True)
-        )
-        results = [answers[request] for request in requests]
-        failed = [result for result in results if isinstance(result, ServerError)]
+        rows = row_seeds(prompts, sampling, seeds)
+        free = sampling.temperature > 0 and seeds is None and sampling.seed is None
+        requests = [
+            (prompt, seed, n if free else 0) for n, (prompt, seed) in enumerate(zip(prompts, rows, strict=True))
+        ]
+        asked = [self._complete(prompt, replace(sampling, seed=seed)) for prompt, seed, _ in dict.fromkeys(requests)]
+        answers = dict(zip(dict.fromkeys(requests), self._server.gather(asked), strict=True))
+        failed = [answer for answer in answers.values() if isinstance(answer, ServerError)]
         if failed:
             worst = next((error for error in failed if error.fatal), failed[0])
+            results = [answers[request] for request in requests]
             raise ServerError(str(worst), status=worst.status, fatal=worst.fatal, results=results)
-        repeated = set()
-        for row, request in enumerate(requests):
-            if request in repeated:
-                results[row] = replace(results[row], cached_tokens=results[row].prompt_tokens)
-            repeated.add(request)
-        return results
+        completions: list[Completion] = []
+        for request in requests:
+            completions.append(answers[request])
+            answers[request] = replace(answers[request], cached_tokens=answers[request].prompt_tokens)
+        return completions
 
     def score(self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[str]]) -> list[Scores]:
         """See `LanguageModel.score`; for plain prompts on servers that echo log-probabilities, such as vLLM.
@@ -169,8 +168,3 @@ class OpenAILM:
         if self.logprobs:
             body["logprobs"] = True if chat else 0
         return body
-
-
-def _nth(sampling: Sampling, number: int) -> Sampling:
-    """The sampling of the n-th of several equal prompts, which are to get different answers."""
-    return sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + number)

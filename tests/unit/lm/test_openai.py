@@ -56,8 +56,19 @@ def test_sampling_is_passed_on_and_equal_prompts_get_seeds_of_their_own() -> Non
     with FaultServer() as server:
         client(server).generate(["a", "b", "a"], sampling)
     sent = sorted((body["prompt"], body["seed"]) for _, body in server.requests)
-    assert sent == [("a", 3), ("a", 4), ("b", 3)]
+    assert sent == [("a", 3), ("a", 4), ("b", 3)], "a seed of 32 bits each"
     assert all((body["temperature"], body["top_p"]) == (0.5, 0.9) for _, body in server.requests)
+
+
+def test_seeds_of_their_own_belong_to_prompts() -> None:
+    with FaultServer() as server:
+        client(server).generate(["a", "b", "a"], Sampling(temperature=1.0, seed=0), [7, 8, 7])
+        sent = sorted((body["prompt"], body["seed"]) for _, body in server.requests)
+        assert sent == [("a", 7), ("b", 8)], "the same draw twice is one request"
+        server.requests.clear()
+        client(server).generate(["a", "a"], Sampling(temperature=1.0))
+    assert len(server.requests) == 2, "draws without a seed may differ"
+    assert all("seed" not in body for _, body in server.requests)
 
 
 def test_results_keep_their_order_within_the_limit_of_requests() -> None:
