@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from itp.envs.base import InfoDict, TextEnv
 from itp.envs.vector import Episode, Failure, Outcome, Turn, VectorEnv, make_vector
-from itp.errors import ConfigError
+from itp.errors import ConfigError, ServerError
 from itp.planners.base import Planner
 from itp.types import Decision, DecisionContext, State, Step, StopReason, Task, Trajectory
 
@@ -33,8 +33,9 @@ def run_episodes(
     """Play one episode for each task.
 
     An exception from an environment, or a worker that died or hung, ends its episodes with `StopReason.ERROR` and the
-    message; an exception from the planner is a bug and is raised (`on_episode` has by then seen every finished
-    episode). What a planner gets depends on `seed`, the task and the step only, never on batch size or workers.
+    message; so does a `ServerError` of the planner, for those episodes whose own decision fails, unless it is fatal.
+    Any other exception from the planner is a bug and is raised (`on_episode` has by then seen every finished episode).
+    What a planner gets depends on `seed`, the task and the step only, never on batch size or workers.
 
     Args:
         make_env: creates one environment; called at most `batch_size` times, and again after an environment failed.
@@ -188,16 +189,21 @@ class _Run:
         """One planner call, then one step in every running environment."""
         episodes = list(self._running.values())
         began = time.perf_counter()
-        decisions = self._planner.decide([episode.context(self._seed) for episode in episodes])
+        decisions = _decide(self._planner, [episode.context(self._seed) for episode in episodes])
         share = (time.perf_counter() - began) / len(episodes)
         if len(decisions) != len(episodes):
             raise RuntimeError(
                 f"planner {self._planner.name} gave {len(decisions)} decisions for {len(episodes)} episodes"
             )
-        chosen = dict(zip(self._running, decisions, strict=True))
+        chosen: dict[int, Decision] = {}
+        for (slot, episode), decision in zip(self._running.items(), decisions, strict=True):
+            episode.seconds += share
+            if isinstance(decision, ServerError):
+                episode.stop, episode.error = StopReason.ERROR, f"{type(decision).__name__}: {decision}"
+            else:
+                chosen[slot] = decision
         outcomes: Mapping[int, Outcome] = self._envs.step({slot: d.action for slot, d in chosen.items()})
         for slot, decision in chosen.items():
-            self._running[slot].seconds += share
             self._running[slot].stepped(decision, outcomes[slot], self._max_steps)
         self._collect()
 
@@ -209,6 +215,21 @@ class _Run:
             trajectory = self._results[episode.index] = episode.finish()
             if self._on_episode is not None:
                 self._on_episode(trajectory)
+
+
+def _decide(planner: Planner, contexts: Sequence[DecisionContext]) -> list[Decision | ServerError]:
+    """One decision for each context. Where a model server fails, they are asked for one by one.
+
+    What other episodes were answered is asked again: a response cache makes that free.
+    """
+    try:
+        return [*planner.decide(contexts)]
+    except ServerError as error:
+        if error.fatal:
+            raise
+        if len(contexts) == 1:
+            return [error]
+    return [decision for context in contexts for decision in _decide(planner, [context])]
 
 
 def _stop_reason(won: bool, turn: Turn, at_limit: bool) -> StopReason | None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from itp.envs.base import InfoDict, TextEnv
-from itp.errors import ConfigError
+from itp.errors import ConfigError, ServerError
 from itp.rollout.lockstep import derive_seed, run_episodes
 from itp.types import Decision, DecisionContext, StopReason, Trajectory
 
@@ -181,6 +181,47 @@ def test_planner_errors_are_raised_after_finished_episodes_were_handed_over() ->
         play(Failing(), ["t1", "t5"], on_episode=ended.append)
     assert [trajectory.task.task_id for trajectory in ended] == ["t1"]
     assert CounterEnv.open_envs == before
+
+
+class Served(ScriptedPlanner):
+    """Its model server fails for the tasks named, from their second step on."""
+
+    def __init__(self, *failing: str, fatal: bool = False) -> None:
+        super().__init__()
+        self.failing, self.fatal = failing, fatal
+
+    def action(self, context: DecisionContext) -> str:
+        if context.state.task in self.failing and context.state.history:
+            raise ServerError(f"no answer about {context.state.task}", fatal=self.fatal)
+        return "up"
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 4])
+def test_a_failing_model_server_ends_only_the_episodes_it_fails(batch_size: int) -> None:
+    planner = Served("reach 3", "reach 5")
+    trajectories = play(planner, ["t2", "t3", "t4", "t5"], batch_size)
+    assert [trajectory.stop for trajectory in trajectories] == [
+        StopReason.WON,
+        StopReason.ERROR,
+        StopReason.WON,
+        StopReason.ERROR,
+    ]
+    assert [trajectory.error for trajectory in trajectories] == [
+        "",
+        "ServerError: no answer about reach 3",
+        "",
+        "ServerError: no answer about reach 5",
+    ]
+    assert [len(trajectory.steps) for trajectory in trajectories] == [2, 1, 4, 1]
+    if batch_size == 4:
+        assert planner.batches[:6] == [4, 4, 1, 1, 1, 1], "asked one by one, once"
+
+
+def test_an_error_that_every_request_would_meet_ends_the_run() -> None:
+    ended: list[Trajectory] = []
+    with pytest.raises(ServerError, match="no answer about reach 3"):
+        play(Served("reach 3", fatal=True), ["t1", "t3"], on_episode=ended.append)
+    assert [trajectory.task.task_id for trajectory in ended] == ["t1"]
 
 
 def test_a_planner_must_decide_for_every_episode() -> None:
