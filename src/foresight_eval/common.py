@@ -124,7 +124,7 @@ def play(flags: EvalFlags, *, idle: dict[str, str], **environment: Any) -> None:
             **({} if flags.act_tokens is None else {"action_tokens": flags.act_tokens}),
             **environment,
         )
-        if config.action == "score" and config.env == "alfworld" and flags.act_tokens is not None:
+        if config.action != "generate" and config.env == "alfworld" and flags.act_tokens is not None:
             idle = {
                 **idle,
                 "--act_tokens": "the best admissible command is chosen; --force_admissible_action 0 generates",

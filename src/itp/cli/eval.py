@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from itp.envs.spec import EnvFlags
 from itp.errors import ConfigError, EnvError
+from itp.planners.prompt_factory import PromptFlags, ServerFlags, is_prompted
 
 if TYPE_CHECKING:
     from itp.planners.base import Planner
@@ -27,7 +28,17 @@ if TYPE_CHECKING:
 
 TRACES_NAME = "traces.jsonl"
 RESULTS_NAME = "results.json"
-MAY_DIFFER = ("out", "batch_size", "device", "policy_device", "wm_device", "workers", "step_timeout")
+MAY_DIFFER = (
+    "out",
+    "batch_size",
+    "device",
+    "policy_device",
+    "wm_device",
+    "workers",
+    "step_timeout",
+    "server",
+    "prices",
+)
 """Settings that a resumed run may change, since they do not change what is played."""
 
 
@@ -41,18 +52,22 @@ class Config(EnvFlags):
     """Split to play: train, valid or test of household; train, valid_seen or valid_unseen of alfworld; train, valid,
     test_seen or test_unseen of scienceworld."""
     planner: str = "itp"
-    """Who plays: act (no imagination), itp (imagine, then act), wkm (a policy told by a knowledge model), random, or
-    expert."""
-    horizon: str = "learned"
-    """How far itp imagines: fixed:K, random (0..K_max), learned (the checkpoint's K-head), confidence[:THRESHOLD] (to
+    """Who plays. Trained checkpoints: act (no imagination), itp (imagine, then act), wkm (told by a knowledge model).
+    Any language model, by prompts: act, itp-i, cot, react, rap, mcts, tot, self-refine, multi-attempt, k-candidates.
+    Neither: random, expert."""
+    horizon: str = ""
+    """How far itp and itp-i imagine: fixed:K, random (0..K_max), learned (the checkpoint's K-head; default of itp),
+    prompted (the model names K; default of itp-i), confidence[:THRESHOLD] (to
     K_max, while the world model is sure; the threshold is written by `itp world-model calibrate`), or
     budget:TOKENS[:HORIZON] (at most so many imagined tokens per episode, asked for by the K-head, or by HORIZON)."""
     policy: str = ""
-    """Policy checkpoint: a folder or a Hugging Face id."""
+    """Policy checkpoint: a folder or a Hugging Face id; or a model to prompt: openai:URL, transformers:PATH_OR_ID."""
     world_model: str = ""
-    """World model checkpoint: a folder, a Hugging Face id, rules, or exact (the engine itself, to measure planners)."""
-    action: str = "score"
-    """How an action is chosen: score (the best admissible command) or generate (free text, never repaired)."""
+    """World model checkpoint: a folder, a Hugging Face id, rules, exact (the engine itself, to measure planners), or a
+    model to prompt: openai:URL, transformers:PATH_OR_ID (default for prompted planners: the policy's model)."""
+    action: str = ""
+    """How an action is chosen: score (the best admissible command; default of trained checkpoints) or generate (text;
+    default of prompted models)."""
     action_tokens: int = 16
     """Most tokens of a generated action."""
     knowledge: str = ""
@@ -85,6 +100,12 @@ class Config(EnvFlags):
     """Precision of model weights: float32, bfloat16 or float16."""
     wm_dtype: str = ""
     """Precision of the world model's weights (default: --dtype)."""
+    prices: Path | None = None
+    """Price table (YAML) of the models, for the cost in the results; see docs/servers.md."""
+    prompting: PromptFlags = field(default_factory=PromptFlags)
+    """How prompted planners ask."""
+    server: ServerFlags = field(default_factory=ServerFlags)
+    """How model servers are reached."""
 
 
 def run(config: Config) -> None:
@@ -106,9 +127,11 @@ def check(config: Config) -> None:
     """Refuse flags that cannot work, before anything is loaded or written."""
     from itp.planners.factory import ACTION_MODES, PLANNERS, check_wkm
     from itp.planners.horizon import check_horizon
+    from itp.planners.prompt_factory import check_prompted
 
     _check_choice("--planner", config.planner, PLANNERS)
-    _check_choice("--action", config.action, ACTION_MODES)
+    if config.action:
+        _check_choice("--action", config.action, ACTION_MODES)
     for flag, value, least in (
         ("--episodes", config.episodes, 0),
         ("--batch-size", config.batch_size, 1),
@@ -126,8 +149,11 @@ def check(config: Config) -> None:
     ):
         if value < least:
             raise ConfigError(f"{flag} {value} is too small: give at least {least}")
+    if is_prompted(config.planner, config.policy):
+        check_prompted(planner_spec(config))
+        return
     if config.planner == "itp":
-        check_horizon(config.horizon, config.k_max)
+        check_horizon(horizon_of(config), config.k_max)
         if not config.world_model and config.horizon != "fixed:0":
             raise ConfigError(
                 "--planner itp needs --world-model PATH (or rules, or exact); without imagination use --planner act"
@@ -167,7 +193,7 @@ def planner_spec(config: Config) -> PlannerSpec:
 
     return PlannerSpec(
         planner=config.planner,
-        horizon=config.horizon,
+        horizon=horizon_of(config),
         policy=config.policy,
         world_model=config.world_model,
         action=config.action,
@@ -181,6 +207,8 @@ def planner_spec(config: Config) -> PlannerSpec:
         action_tokens=config.action_tokens,
         max_observation_tokens=config.max_observation_tokens,
         history_steps=config.history_steps,
+        prompting=config.prompting,
+        server=config.server,
         max_steps=config.max_steps,
     )
 
@@ -233,6 +261,8 @@ def report(config: Config, folder: RunFolder, trajectories: Sequence[Trajectory]
         config=plain(config),
         versions=folder.versions,
     )
+    if config.prices is not None:
+        results["cost_usd"] = cost(config, trajectories)
     path = folder.write_json(RESULTS_NAME, results)
     errors = [trajectory.error for trajectory in trajectories if trajectory.error]
     if errors and len(errors) == len(trajectories):
@@ -243,13 +273,41 @@ def report(config: Config, folder: RunFolder, trajectories: Sequence[Trajectory]
     console.print(results_table([results]))
     if errors:
         console.print(f"{len(errors)} episodes ended in an error, the first: {errors[0]}", markup=False)
+    if "cost_usd" in results:
+        console.print("cost: {policy:.4f} USD policy, {world_model:.4f} USD world model".format(**results["cost_usd"]))
     lost = ", ".join(f"{count} {category}" for category, count in results["failures"].items() if count)
     console.print(f"{f'lost: {lost}. ' if lost else ''}results: {path}", markup=False, highlight=False)
 
 
+def cost(config: Config, trajectories: Sequence[Trajectory]) -> dict[str, float]:
+    """US dollars by role and per episode, by the table of `--prices`. Raises ConfigError for a model it lacks."""
+    from itp.evaluation.prices import load_prices
+    from itp.types import Usage
+
+    prices = load_prices(config.prices or "")
+    policy = config.prompting.model or config.policy
+    world_model = config.prompting.wm_model or config.world_model or policy
+    decisions = [step.decision for trajectory in trajectories for step in trajectory.steps]
+    spent: dict[str, float] = {}
+    for role, model, usages in (
+        ("policy", policy, [decision.policy_usage for decision in decisions]),
+        ("world_model", world_model, [decision.world_model_usage for decision in decisions]),
+    ):
+        usage = sum(usages, Usage())
+        if usage.tokens and model not in prices:
+            raise ConfigError(f"--prices {config.prices} has no line for {model}: it has {', '.join(prices)}")
+        spent[role] = prices[model].cost(usage) if usage.tokens else 0.0
+    return {**spent, "per_episode": sum(spent.values()) / max(len(trajectories), 1)}
+
+
 def label(config: Config) -> str:
-    """The planner's name in tables: `act`, `itp fixed:3`, `itp learned`."""
-    return f"itp {config.horizon}" if config.planner == "itp" else config.planner
+    """The planner's name in tables: `act`, `itp fixed:3`, `itp-i prompted`."""
+    return f"{config.planner} {horizon_of(config)}" if config.planner in ("itp", "itp-i") else config.planner
+
+
+def horizon_of(config: Config) -> str:
+    """`--horizon`, or the planner's own default."""
+    return config.horizon or ("prompted" if config.planner == "itp-i" else "learned")
 
 
 def _check_choice(flag: str, value: str, allowed: Sequence[str]) -> None:

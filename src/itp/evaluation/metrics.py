@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from itp.evaluation.failures import CATEGORIES, failure_category
 from itp.evaluation.stats import bootstrap_mean_interval, wilson_interval
-from itp.types import StopReason, Trajectory
+from itp.types import StopReason, Trajectory, Usage
 
 SCHEMA_VERSION = 1
 NOTHING_HAPPENS = "Nothing happens."
@@ -65,10 +66,14 @@ def summarize(
         "mean_k": _mean(horizons),
         "k_histogram": {str(k): count for k, count in sorted(Counter(horizons).items())},
         "tokens": tokens,
+        "usage": _usage(trajectories),
         "normalized_budget": budget,
         "seconds": sum(trajectory.seconds for trajectory in trajectories),
         "errors": sum(trajectory.stop is StopReason.ERROR for trajectory in trajectories),
+        "parses": dict(sorted(Counter(step.decision.parse for step in steps).items())),
         "unparsed_actions": sum(step.decision.parse == "unparsed" for step in steps),
+        "unparsed_horizons": sum(step.decision.horizon_parse == "unparsed" for step in steps),
+        "decisions": len(steps),
         "invalid_actions": sum(step.observation.strip() == NOTHING_HAPPENS for step in steps),
         "failures": failures(trajectories),
         "config": dict(config or {}),
@@ -126,6 +131,16 @@ def _tokens(trajectories: Sequence[Trajectory]) -> dict[str, Any]:
         "per_episode": total / len(trajectories) if trajectories else None,
         "per_decision": total / len(decisions) if decisions else None,
     }
+
+
+def _usage(trajectories: Sequence[Trajectory]) -> dict[str, dict[str, float]]:
+    """Tokens, calls and seconds by role; `cached_tokens` are part of `prompt_tokens`."""
+    decisions = [step.decision for trajectory in trajectories for step in trajectory.steps]
+    roles = {
+        "policy": sum((decision.policy_usage for decision in decisions), Usage()),
+        "world_model": sum((decision.world_model_usage for decision in decisions), Usage()),
+    }
+    return {role: asdict(usage) for role, usage in roles.items()}
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -10,10 +10,12 @@ if TYPE_CHECKING:
 
 HEADERS = (
     "planner", "env/split", "n", "success %", "95% interval", "steps", "mean K", "tokens/decision", "NB",
-    "invalid", "errors",
+    "invalid", "unparsed %", "seconds", "errors",
 )  # fmt: skip
 
 Results = Mapping[str, Any]
+PARSES = ("exact", "case", "tag", "closest", "unparsed")
+"""How an answer was read; other decisions (scored, random, expert) read none."""
 
 
 def rows(results: Sequence[Results]) -> list[tuple[str, ...]]:
@@ -49,8 +51,16 @@ def _row(result: Results) -> tuple[str, ...]:
         number(result["tokens"].get("per_decision"), 0),
         number(result["normalized_budget"], 2),
         str(result.get("invalid_actions", "–")),
+        _unparsed(result),
+        number(result["seconds"], 1),
         str(result["errors"]),
     )
+
+
+def _unparsed(result: Results) -> str:
+    """Share of answers that were no command, where answers were read."""
+    read = sum(count for parse, count in result.get("parses", {}).items() if parse in PARSES)
+    return percent(result["unparsed_actions"] / read) if read else "–"
 
 
 def _task_type_rows(result: Results) -> list[tuple[str, ...]]:

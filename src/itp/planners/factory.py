@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from itp.errors import ConfigError
 from itp.planners.base import Planner
+from itp.planners.prompt_factory import PROMPTED, PromptFlags, ServerFlags, build_prompted, is_prompted
 
 if TYPE_CHECKING:
     from itp.envs.base import TextEnv
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from itp.planners.wkm import WkmPlanner
     from itp.world_model.base import WorldModel
 
-PLANNERS = ("act", "itp", "wkm", "random", "expert")
+PLANNERS = ("act", "itp", "wkm", *PROMPTED, "random", "expert")
 ACTION_MODES = ("score", "generate")
 DEFAULT_K_MAX = 5
 
@@ -29,7 +30,7 @@ class PlannerSpec:
         horizon: see `itp.planners.horizon.check_horizon`; ignored by `random` and `expert`, and fixed:0 for `act`.
         policy: checkpoint folder or Hugging Face id.
         world_model: checkpoint folder, Hugging Face id, `rules`, or `exact` (the engine itself).
-        action: "score" or "generate".
+        action: "score" or "generate"; "" is generate for prompted models, else score.
         knowledge: folder of a world knowledge model, for `wkm`.
         gamma: the agent's share in the choice of `wkm`.
         k_max: largest horizon; must equal that of the checkpoint's K-head when it has one. None takes the checkpoint's.
@@ -38,13 +39,14 @@ class PlannerSpec:
         max_observation_tokens: most tokens of an imagined observation; None is the world model's own limit.
         history_steps: latest steps that the policy's state text tells; None is as many as its checkpoint says.
         max_steps: step limit of an episode, over which `budget` is spread; None is the usual one.
+        prompting, server: how prompted planners ask, and how servers are reached.
     """
 
     planner: str
     horizon: str = "learned"
     policy: str = ""
     world_model: str = ""
-    action: str = "score"
+    action: str = ""
     knowledge: str = ""
     gamma: float = 0.4
     k_max: int | None = None
@@ -56,6 +58,8 @@ class PlannerSpec:
     max_observation_tokens: int | None = None
     history_steps: int | None = None
     max_steps: int | None = None
+    prompting: PromptFlags = field(default_factory=PromptFlags)
+    server: ServerFlags = field(default_factory=ServerFlags)
 
 
 def build_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | None = None) -> Planner:
@@ -67,8 +71,10 @@ def build_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | None = No
     """
     if spec.planner not in PLANNERS:
         raise ConfigError(f"--planner {spec.planner} is unknown: choose one of {', '.join(PLANNERS)}")
-    if spec.action not in ACTION_MODES:
+    if spec.action not in ("", *ACTION_MODES):
         raise ConfigError(f"--action {spec.action} is unknown: choose one of {', '.join(ACTION_MODES)}")
+    if is_prompted(spec.planner, spec.policy):
+        return build_prompted(spec, make_env)
     if spec.planner == "random":
         from itp.planners.simple import RandomPlanner
 
@@ -109,7 +115,7 @@ def check_wkm(spec: PlannerSpec) -> None:
         )
     if not 0 <= spec.gamma <= 1:
         raise ConfigError(f"--gamma {spec.gamma:g} is not allowed: give the agent's share, from 0 to 1")
-    if spec.action != "score":
+    if spec.action == "generate":
         raise ConfigError(
             f"--action {spec.action} is not possible with --planner wkm, which mixes scores: leave it out"
         )
@@ -132,7 +138,7 @@ def _build_model_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | No
         check_horizon(spec.horizon, spec.k_max)
     policy = Policy.load(spec.policy, k_max=spec.k_max, device=spec.device, dtype=spec.dtype)
     policy = policy if spec.history_steps is None else policy.with_history(spec.history_steps)
-    action, sampling = "score" if spec.action == "score" else "generate", Sampling(spec.action_tokens)
+    action, sampling = "generate" if spec.action == "generate" else "score", Sampling(spec.action_tokens)
     if spec.planner == "act":
         return ItpPlanner(policy, None, FixedHorizon(0), action_mode=action, action_sampling=sampling, name="act")
     k_max = spec.k_max if spec.k_max is not None else policy.config.k_max or DEFAULT_K_MAX
