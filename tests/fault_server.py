@@ -104,7 +104,8 @@ class FaultServer:
                 pass
 
             def do_GET(self) -> None:
-                self.reply(200, json.dumps({"object": "list", "data": [{"id": m} for m in server.models]}))
+                status = int(server.next_fault(self.path, {}, "").replace("good", "200"))
+                self.reply(status, json.dumps({"object": "list", "data": [{"id": m} for m in server.models]}))
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))

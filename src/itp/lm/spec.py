@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from itp.errors import ConfigError
+from itp.errors import ConfigError, ServerError
 from itp.lm.base import LanguageModel
 
 SCHEMES = ("transformers", "openai", "scripted")
@@ -77,7 +77,12 @@ def _served(
     from itp.lm.server import ModelServer
 
     if not model:
-        offered = ModelServer(url, "", key_env, 1, Retries(attempts=2)).models()
+        try:
+            offered = ModelServer(url, "", key_env, 1, Retries(attempts=2)).models()
+        except ServerError as error:
+            if error.status is None or error.status in (401, 403):
+                raise
+            offered = []  # `transformers serve` lists the hub's cache, and fails where there is none
         if len(offered) != 1:
             names = ", ".join(offered[:20]) or "none that it tells of"
             raise ConfigError(f"--model is missing: the server {url} offers {names}; name one")

@@ -114,6 +114,12 @@ def test_a_server_with_one_model_needs_no_name() -> None:
         server.models = []
         with pytest.raises(ConfigError, match="none that it tells of"):
             load_lm(f"openai:{server.url}")
+        server.models, server.faults = ["a"], ["404"]
+        with pytest.raises(ConfigError, match="none that it tells of"):
+            load_lm(f"openai:{server.url}")
+        server.faults = ["401"]
+        with pytest.raises(ServerError, match="put a key"):
+            load_lm(f"openai:{server.url}")
         assert load_lm(f"openai:{server.url}", model="b").name == "b"
 
 
