@@ -32,6 +32,9 @@ def read_completion(data: Mapping[str, Any], prompt: Prompt, sampling: Sampling)
         raw = _text(message.get("content"))
         # vLLM renamed `reasoning_content` to `reasoning`.
         reasoning = _text(message.get("reasoning_content")) or _text(message.get("reasoning"))
+        if not raw and choice.get("finish_reason") == "stop":
+            # Some reasoning parsers take an answer without a thought for a thought (vLLM issue 17609).
+            raw, reasoning = reasoning, ""
         thought, text = split_thought(raw)
         thought, raw = "\n".join(part for part in (reasoning.strip(), thought) if part), reasoning + raw
     else:

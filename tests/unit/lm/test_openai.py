@@ -241,6 +241,14 @@ def test_an_unfinished_thought_has_no_answer() -> None:
     assert (answer.text, answer.thought, answer.finished) == ("", "hmm", False)
 
 
+@pytest.mark.parametrize(("reason", "text", "thought"), [("stop", "go", ""), ("length", "", "go")])
+def test_an_answer_mistaken_for_a_thought(reason: str, text: str, thought: str) -> None:
+    message = {"content": None, "reasoning_content": "go", "finish_reason": reason}
+    with FaultServer(answer=lambda prompt: dict(message)) as server:
+        (answer,) = client(server).generate([HI], Sampling())
+    assert (answer.text, answer.thought) == (text, thought)
+
+
 def test_a_server_that_knows_no_template_options_is_asked_without_them() -> None:
     with FaultServer(rejects=["chat_template_kwargs"]) as server:
         lm = client(server)
