@@ -56,7 +56,7 @@ class BudgetHorizon:
         self.tokens = tokens
         self.k_max = k_max
         self.max_steps = max_steps
-        self.name = f"budget:{tokens}" + ("" if inner.name == "learned" else f":{inner.name}")
+        self.name = f"budget:{tokens}" + ("" if inner.name in ("learned", "prompted") else f":{inner.name}")
 
     def select(self, contexts: Sequence[DecisionContext]) -> list[HorizonChoice]:
         """See `HorizonSelector.select`."""

@@ -17,7 +17,7 @@ from itp.world_model.imagination import NO_LIMITS, Limits
 if TYPE_CHECKING:
     from itp.policy.model import Policy
 
-ALLOWED = "fixed:K (such as fixed:3), random, learned, confidence[:THRESHOLD] or budget:TOKENS[:HORIZON]"
+ALLOWED = "fixed:K (such as fixed:3), random, learned, prompted, confidence[:THRESHOLD] or budget:TOKENS[:HORIZON]"
 DEFAULT_MAX_STEPS = 50
 """Step limit that a budget is spread over where none is given: the usual one of ALFWorld."""
 
@@ -96,15 +96,19 @@ def parse_horizon(
     k_max: int,
     world_model: str = "",
     max_steps: int | None = None,
+    prompted: HorizonSelector | None = None,
 ) -> HorizonSelector:
     """The selector that a `--horizon` names; see `check_horizon` for what is allowed.
 
     Args:
         spec: the flag's value.
-        policy: whose K-head `learned` reads; `budget:N` reads it too, unless another horizon is named behind it.
+        policy: whose K-head `learned` reads.
         k_max: largest K.
         world_model: the flag's value; beside it lies the calibration of `confidence`.
         max_steps: step limit that `budget` is spread over; None stands for `DEFAULT_MAX_STEPS`.
+        prompted: the selector that asks a model for K, where the planner has one.
+
+    `budget:TOKENS` asks `prompted` where there is one, else the K-head.
 
     Raises:
         ConfigError: the value is not allowed, or does not fit the policy or the world model.
@@ -120,18 +124,25 @@ def parse_horizon(
                 "--horizon learned needs a --policy with a K-head: run `itp train warmup`, or use fixed:K"
             )
         return LearnedHorizon(policy)
+    if kind == "prompted":
+        if prompted is None:
+            raise ConfigError(f"--horizon {spec} needs a model that is asked for K: use --planner itp-i, or learned")
+        return prompted
     if kind == "random":
         return RandomHorizon(k_max)
     if kind == "confidence":
         return ConfidenceHorizon(k_max, float(value) if value else stored_threshold(world_model))
     if kind == "budget":
         tokens, _, inner = value.partition(":")
-        if not inner and (policy is None or policy.heads is None):
+        if not inner and prompted is None and (policy is None or policy.heads is None):
             raise ConfigError(
                 f"--horizon {spec} asks the K-head where to spend, and --policy has none: run `itp train warmup`, "
                 f"or name who asks for K, such as {spec}:fixed:{k_max}"
             )
-        selector = parse_horizon(inner or "learned", policy=policy, k_max=k_max, world_model=world_model)
+        default = "learned" if prompted is None else "prompted"
+        selector = parse_horizon(
+            inner or default, policy=policy, k_max=k_max, world_model=world_model, prompted=prompted
+        )
         return BudgetHorizon(selector, int(tokens), k_max, max_steps or DEFAULT_MAX_STEPS)
     return FixedHorizon(int(value))
 
@@ -140,15 +151,15 @@ def check_horizon(spec: str, k_max: int | None = None) -> None:
     """Refuse, never clamp, what no selector can be made of; nothing is loaded for that.
 
     Args:
-        spec: `fixed:K`, `random`, `learned`, `confidence[:THRESHOLD]` (a mean log-probability, 0 or less) or
-            `budget:TOKENS[:HORIZON]` (HORIZON is any of the others).
+        spec: `fixed:K`, `random`, `learned`, `prompted`, `confidence[:THRESHOLD]` (a mean log-probability, 0 or less)
+            or `budget:TOKENS[:HORIZON]` (HORIZON is any of the others).
         k_max: largest K, where it is known.
 
     Raises:
         ConfigError: the value is not allowed.
     """
     kind, colon, value = spec.partition(":")
-    if spec in ("random", "learned", "confidence"):
+    if spec in ("random", "learned", "prompted", "confidence"):
         return
     if kind == "fixed" and value.isdecimal():
         if k_max is not None and int(value) > k_max:

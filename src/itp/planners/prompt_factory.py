@@ -95,10 +95,14 @@ def check_prompted(spec: PlannerSpec) -> None:
     if spec.planner == "itp-i":
         from itp.planners.horizon import check_horizon
 
-        if spec.horizon == "learned":
+        check_horizon(spec.horizon, spec.k_max)
+        if spec.horizon.endswith("learned"):
             raise ConfigError("--horizon learned needs a K-head: use --planner itp, or --horizon prompted with itp-i")
-        if spec.horizon != "prompted":
-            check_horizon(spec.horizon, spec.k_max)
+        if "confidence" in spec.horizon and flags.imagination == "one-shot":
+            raise ConfigError(
+                f"--horizon {spec.horizon} stops between imagined steps, and --imagination one-shot writes them all "
+                "at once: use rollout"
+            )
 
 
 def build_prompted(spec: PlannerSpec, make_env: Callable[[], TextEnv] | None) -> Planner:
@@ -140,9 +144,14 @@ def _horizon(spec: PlannerSpec, policy: PromptedPolicy, k_max: int) -> HorizonSe
     from itp.planners.horizon import parse_horizon
     from itp.planners.itp_i import PromptedHorizon
 
-    if spec.horizon == "prompted":
-        return PromptedHorizon(policy, k_max)
-    return parse_horizon(spec.horizon, policy=None, k_max=k_max, world_model=spec.world_model, max_steps=spec.max_steps)
+    return parse_horizon(
+        spec.horizon,
+        policy=None,
+        k_max=k_max,
+        world_model=spec.world_model,
+        max_steps=spec.max_steps,
+        prompted=PromptedHorizon(policy, k_max),
+    )
 
 
 def _search(

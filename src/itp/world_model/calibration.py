@@ -216,7 +216,7 @@ def stored_threshold(world_model: str) -> float | None:
         return None
     file = Path(world_model) / FILE
     command = f"itp world-model calibrate --world-model {world_model or 'PATH'} --data HELD_OUT"
-    if not file.is_file():
+    if not world_model or not file.is_file():
         raise ConfigError(f"--horizon confidence finds no {file}: run `{command}`, or write confidence:THRESHOLD")
     try:
         content = json.loads(file.read_text(encoding="utf-8"))

@@ -28,6 +28,7 @@ from itp.planners.horizon import (
     parse_horizon,
 )
 from itp.planners.itp import ItpPlanner
+from itp.planners.prompt_factory import PromptFlags
 from itp.rollout.lockstep import run_episodes
 from itp.types import DecisionContext, State, Usage
 from itp.world_model.base import Prediction
@@ -248,6 +249,22 @@ def test_a_budget_needs_someone_who_asks_for_k(tmp_path: Path) -> None:
     assert isinstance(built, ItpPlanner)
     assert isinstance(built.horizon, BudgetHorizon)
     assert built.horizon.max_steps == 30
+
+
+def test_a_prompted_k_is_what_a_budget_spends_on_where_a_model_is_asked() -> None:
+    asked = FixedHorizon(2)
+    assert parse_horizon("prompted", policy=None, k_max=3, prompted=asked) is asked
+    budget = parse_horizon("budget:500", policy=None, k_max=3, prompted=asked)
+    assert isinstance(budget, BudgetHorizon)
+    assert budget.inner is asked
+    with pytest.raises(ConfigError, match="needs a model that is asked for K: use --planner itp-i"):
+        parse_horizon("prompted", policy=None, k_max=3)
+
+
+def test_one_shot_imagination_cannot_stop_where_it_is_unsure() -> None:
+    spec = PlannerSpec("itp-i", "confidence:-1", policy="scripted:x", prompting=PromptFlags(imagination="one-shot"))
+    with pytest.raises(ConfigError, match="one-shot writes them all at once: use rollout"):
+        build_planner(spec)
 
 
 def test_every_horizon_is_reported_on_the_same_axes(tmp_path: Path) -> None:
