@@ -37,7 +37,7 @@ _VARIANTS = (
     re.compile(r"```(?:\w+\n)?\s*(.*?)\s*```", re.DOTALL),
     re.compile(r"`([^`\n]+)`"),
 )
-_FIELD = r"^[ \t*#-]*{}[ \t*]*:[ \t*]*(.*?)(?=^[ \t*#-]*(?:reflection|thought|action|feedback|observation)[ \t*]*:|\Z)"
+_FIELD = r"^[ \t*#-]*{}[ \t*]*:(?:\*\*)?[ \t]*(.*?)(?=^[ \t*#-]*(?:reflection|thought|action|feedback|observation)[ \t*]*:|\Z)"
 _ACTION_LINE = re.compile(r"^[ \t>*#-]*(?:\d+[.)]\s*)?action[ \t*]*:", re.IGNORECASE | re.MULTILINE)
 _OBSERVATION_LINE = re.compile(r"^[ \t>*#-]*observation[ \t*]*:", re.IGNORECASE | re.MULTILINE)
 _NUMBERING = re.compile(r"^\s*(?:[-*•>]|\(?\d+[.):])\s+")
@@ -85,8 +85,12 @@ def _marked(text: str) -> list[str]:
 
 def parse_actions(text: str, admissible: Sequence[str] | None) -> list[ParsedAction]:
     """All distinct commands that an answer names, one a line, in order; unreadable lines are left out."""
-    found = [parse_action(line, admissible) for line in text.splitlines() if line.strip()]
-    return list({action.action: action for action in reversed(found) if action.parse != "unparsed"}.values())[::-1]
+    found: dict[str, ParsedAction] = {}
+    for line in text.splitlines():
+        parsed = parse_action(line, admissible)
+        if parsed.parse != "unparsed":
+            found.setdefault(parsed.action, parsed)
+    return list(found.values())
 
 
 def parse_integer(text: str, most: int) -> int | None:
@@ -121,11 +125,14 @@ def _match(text: str, admissible: Sequence[str]) -> ParsedAction | None:
 
 
 def _closest(text: str, admissible: Sequence[str]) -> str | None:
-    folded = _fold(text)
-    ranked = sorted(
-        ((difflib.SequenceMatcher(None, folded, _fold(command)).ratio(), command) for command in admissible),
-        reverse=True,
-    )
+    numbers = sorted(re.findall(r"\d+", text))
+    similar = difflib.SequenceMatcher(None, "", _fold(text))
+    ranked = []
+    for command in admissible:
+        if not numbers or sorted(re.findall(r"\d+", command)) == numbers:
+            similar.set_seq1(_fold(command))
+            ranked.append((similar.ratio(), command))
+    ranked.sort(reverse=True)
     if not ranked or ranked[0][0] < CLOSE:
         return None
     clear = len(ranked) == 1 or ranked[0][0] - ranked[1][0] >= MARGIN
