@@ -37,7 +37,8 @@ _VARIANTS = (
     re.compile(r"```(?:\w+\n)?\s*(.*?)\s*```", re.DOTALL),
     re.compile(r"`([^`\n]+)`"),
 )
-_FIELD = r"^[ \t*#-]*{}[ \t*]*:(?:\*\*)?[ \t]*(.*?)(?=^[ \t*#-]*(?:reflection|thought|action|feedback|observation)[ \t*]*:|\Z)"
+_NEXT = r"(?=^[ \t*#-]*(?:reflection|thought|action|feedback|observation)[ \t*]*:|\Z)"
+_FIELD = r"^[ \t*#-]*{}[ \t*]*:(?:\*\*)?[ \t]*(.*?)" + _NEXT
 _ACTION_LINE = re.compile(r"^[ \t>*#-]*(?:\d+[.)]\s*)?action[ \t*]*:", re.IGNORECASE | re.MULTILINE)
 _OBSERVATION_LINE = re.compile(r"^[ \t>*#-]*observation[ \t*]*:", re.IGNORECASE | re.MULTILINE)
 _NUMBERING = re.compile(r"^\s*(?:[-*•>]|\(?\d+[.):])\s+")
