@@ -138,7 +138,7 @@ def test_thinking_reaches_the_template(url: str, folder: Path) -> None:
 
 
 def test_a_wrong_model_is_named(url: str) -> None:
-    with pytest.raises(ServerError, match="model other: HTTP 400"):
+    with pytest.raises(ServerError, match="model other: HTTP 400, Server is pinned to"):
         OpenAILM(url, "other", retries=ONCE).generate(["a"], Sampling())
 
 

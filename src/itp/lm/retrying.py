@@ -95,9 +95,10 @@ class Insistence:
                 elapsed = time.monotonic() - began
                 too_late = elapsed + wait > self.retries.give_up_after
                 if failure.final or self._given_up or failures >= self.retries.attempts or too_late:
+                    error = self._error(failure, failures, elapsed)
                     self._given_up = self._given_up or not failure.final
                     # The cause may quote the key: it is not shown.
-                    raise self._error(failure, failures, elapsed) from None
+                    raise error from None
                 await asyncio.sleep(wait)
             else:
                 self._given_up = False
@@ -111,7 +112,11 @@ class Insistence:
             raise AttemptFailed(f"no answer within {limit:.3g} s") from None
 
     def _error(self, failure: AttemptFailed, attempts: int, elapsed: float) -> ServerError:
-        tried = "" if failure.final else f" ({attempts} attempts in {elapsed:.3g} s)"
+        tried = f" ({attempts} attempt{'s' if attempts > 1 else ''} in {elapsed:.3g} s)"
+        if self._given_up:
+            tried = " (once more, after it was given up)"
+        if failure.final:
+            tried = ""
         message = f"{self._where}: {failure}{tried}: {self._advise(failure)}"
         return ServerError(message, status=failure.status, fatal=failure.status in _FATAL)
 

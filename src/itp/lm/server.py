@@ -89,7 +89,7 @@ class ModelServer:
             reply = await call()
         except openai.APIStatusError as error:
             after = retry_after(error.response.headers.get("retry-after"))
-            said = self._quote(f"HTTP {error.status_code}, {error.message}")
+            said = self._quote(f"HTTP {error.status_code}, {_reason(error.response.text)}")
             raise AttemptFailed(said, status=error.status_code, retry_after=after) from None
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
@@ -116,7 +116,7 @@ class ModelServer:
                 return "check that a model server runs at this address and keeps up with --max-concurrency"
             case status if status >= 500:
                 return "see the server's log (some fail so when a model has no chat template)"
-        return "the server does not take this request; for a prompt that is too long, serve a longer context"
+        return "check the model's name; where the prompt is too long, lower --max-prompt-tokens"
 
 
 def _client(url: str, key_env: str) -> Any:
@@ -140,6 +140,17 @@ def _client(url: str, key_env: str) -> Any:
         )
     http = openai.DefaultAsyncHttpxClient(trust_env=not local)
     return openai.AsyncOpenAI(base_url=url, api_key=key, max_retries=0, timeout=None, http_client=http)
+
+
+def _reason(text: str) -> str:
+    """What a server says of an error: OpenAI's `error.message`, FastAPI's `detail`, or the text as it stands."""
+    try:
+        data = json.loads(text)
+    except ValueError:
+        return text
+    error = data.get("error", data) if isinstance(data, dict) else data
+    said = error.get("message") or error.get("detail") if isinstance(error, dict) else error
+    return said if isinstance(said, str) else text
 
 
 def _object(text: str, key: str) -> dict[str, Any]:

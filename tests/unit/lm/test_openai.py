@@ -17,6 +17,7 @@ from itp.lm.base import Completion, Sampling
 from itp.lm.chat import Chat, Message
 from itp.lm.openai import OpenAILM
 from itp.lm.retrying import Retries, retry_after
+from itp.lm.server import _reason
 
 pytest.importorskip("openai")
 
@@ -132,7 +133,7 @@ def test_lasting_faults_end_in_one_line(fault: str, said: str) -> None:
     [
         ("401", True, "environment variable MY_KEY"),
         ("404", True, "check the model's name"),
-        ("400", False, "longer context"),
+        ("400", False, r"HTTP 400, refused .* lower --max-prompt-tokens"),
     ],
 )
 def test_refusals_are_not_retried(monkeypatch: pytest.MonkeyPatch, status: str, fatal: bool, said: str) -> None:
@@ -144,6 +145,21 @@ def test_refusals_are_not_retried(monkeypatch: pytest.MonkeyPatch, status: str, 
     assert "attempts" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"error": {"message": "too long"}}', "too long"),
+        ('{"detail": "pinned"}', "pinned"),
+        ('{"error": "no"}', "no"),
+        ("<html>", "<html>"),
+        ('{"detail": [1]}', '{"detail": [1]}'),
+        ("[]", "[]"),
+    ],
+)
+def test_what_servers_say_of_errors(text: str, said: str) -> None:
+    assert _reason(text) == said
+
+
 def test_retry_after_is_honoured() -> None:
     with FaultServer(["429"], retry_after="0.3") as server:
         client(server).generate([HI], Sampling())
@@ -152,7 +168,7 @@ def test_retry_after_is_honoured() -> None:
 
 def test_a_wait_beyond_the_overall_limit_is_not_begun() -> None:
     began = time.monotonic()
-    with FaultServer(["429"], retry_after="3600") as server, pytest.raises(ServerError, match="1 attempts"):
+    with FaultServer(["429"], retry_after="3600") as server, pytest.raises(ServerError, match="1 attempt in"):
         client(server).generate([HI], Sampling())
     assert time.monotonic() - began < 5
 
@@ -188,8 +204,8 @@ def test_one_failing_prompt_costs_the_others_nothing() -> None:
 def test_a_server_once_given_up_gets_single_attempts_until_it_answers() -> None:
     with FaultServer(["500"] * 5) as server:
         lm = client(server)
-        for attempts in (4, 5):
-            with pytest.raises(ServerError):
+        for attempts, said in ((4, "4 attempts in"), (5, "once more, after it was given up")):
+            with pytest.raises(ServerError, match=said):
                 lm.generate([HI], Sampling())
             assert len(server.requests) == attempts
         assert lm.generate([HI], Sampling())[0].text == "echo hi"
