@@ -63,6 +63,8 @@ class Config(EnvFlags):
     """Receptacle priors of the expert (JSON); without it a built-in table."""
     heedless: bool = False
     """The expert does not mind the hazards that a game announces; what it says after a loss is no label."""
+    keep_commands: bool = False
+    """Keep each step's admissible commands, which training on prompts shows the model; files grow several times."""
     seed: int = 0
     """Of the noise."""
 
@@ -94,11 +96,11 @@ class NoisyPlanner:
         return Decision(action=draw.choice(context.admissible), parse="random")
 
 
-def label_with_expert(trajectory: Trajectory, expert: Expert) -> Trajectory:
+def label_with_expert(trajectory: Trajectory, expert: Expert, *, keep_commands: bool = False) -> Trajectory:
     """The same episode with the expert's action in every state from which the task can still be done.
 
-    Labels that the environment's own plan gave stay. The lists of admissible commands have served, and are dropped:
-    they would be most of the file.
+    Labels that the environment's own plan gave stay. The lists of admissible commands have served, and are dropped
+    unless they are to be kept: they would be most of the file.
     """
     from itp.envs.alfworld.belief import Belief
     from itp.envs.alfworld.hazards import parse_fates
@@ -113,7 +115,8 @@ def label_with_expert(trajectory: Trajectory, expert: Expert) -> Trajectory:
             label = "" if belief.is_stuck or lost else expert.act(belief, step.admissible)
             belief.update(step.decision.action, step.observation)
             lost = lost or (not expert.heeds and any(fate != "is used up" for _, fate in parse_fates(step.observation)))
-        steps.append(replace(step, expert_action=label, admissible=None))
+        commands = step.admissible if keep_commands else None
+        steps.append(replace(step, expert_action=label, admissible=commands))
     return replace(trajectory, steps=tuple(steps))
 
 
@@ -205,7 +208,7 @@ def _collect_level(
     ticker, before = Ticker(tally.title), len(tally.done)
 
     def keep(trajectory: Trajectory) -> None:
-        store.append(label_with_expert(trajectory, expert))
+        store.append(label_with_expert(trajectory, expert, keep_commands=config.keep_commands))
         tally.add(trajectory)
         ticker.tick(len(tally.done), len(tasks), f"won {tally.stops['won']}", base=before)
 

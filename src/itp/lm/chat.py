@@ -11,6 +11,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 ROLES = ("system", "user", "assistant")
+PLAIN_TEMPLATE = (
+    "{% for message in messages %}### {{ message['role'] | capitalize }}\n{{ message['content'] }}\n\n{% endfor %}"
+    "{% if add_generation_prompt %}### Assistant\n{% endif %}"
+)
+"""`Chat.plain` as a chat template, for tokenizers of our own: servers then write the very same prompts."""
 _THOUGHT = re.compile(r"\A\s*<think>.*?</think>\s*", re.DOTALL)
 
 

@@ -3,6 +3,7 @@
     itp train policy --data out/data --out out/policy
     itp train policy --data out/data --objective iwm --out out/iwm                  implicit world modelling
     itp train policy --data out/data --knowledge out/knowledge --out out/agent      the agent of WKM
+    itp train policy --data out/data --objective prompts --out out/talker           answers for prompted planners
 
 docs/baselines.md compares the three.
 """
@@ -20,9 +21,11 @@ from itp.training.sft import Optimisation
 from itp.training.stage import SftConfig
 
 if TYPE_CHECKING:
-    from itp.data.rows import Tell
+    from collections.abc import Callable, Iterable
 
-OBJECTIVES = ("imitation", "iwm")
+    from itp.data.rows import Row, Tell
+
+OBJECTIVES = ("imitation", "iwm", "prompts")
 
 
 @dataclass
@@ -34,7 +37,12 @@ class Config(SftConfig):
     window: int = 24
     """With history: labelled steps per training sequence."""
     objective: str = "imitation"
-    """What is learnt: imitation (the expert's actions), or iwm (next observations of all actions besides)."""
+    """What is learnt: imitation (the expert's actions), iwm (next observations of all actions besides), or prompts (an
+    answer to every prompt of the prompted planners; data of `itp collect --keep-commands`)."""
+    prompts: Path | None = None
+    """With prompts: folder of templates that replace those of the same name."""
+    per_step: int = 3
+    """With prompts: prompts drawn for each step, besides the one for its command."""
     implicit: Implicit = field(default_factory=Implicit)
     """Implicit world modelling."""
     knowledge: Path | None = None
@@ -59,7 +67,11 @@ def run(config: Config) -> None:
         from itp.world_model.knowledge import check_folder
 
         check_folder(config.knowledge)
-    implicit = config.objective == "iwm"
+    implicit, talks = config.objective == "iwm", config.objective == "prompts"
+    if talks and not config.base.startswith("scratch:"):
+        raise ConfigError("--objective prompts is for models from scratch: an LLM knows how to answer; leave it out")
+    if config.prompts is not None and not talks:
+        raise ConfigError(f"--prompts does nothing with --objective {config.objective}: leave it out, or use prompts")
     renderer = get_renderer(config.renderer).name
     with open_run(config.out, config, command="train policy") as folder:
         if finish(folder):
@@ -69,14 +81,22 @@ def run(config: Config) -> None:
             kind="policy",
             renderer=renderer,
             max_state_tokens=config.max_state_tokens,
-            stage="+".join([*["iwm"] * implicit, *["wkm"] * bool(tell)]) or "policy",
+            stage="+".join([*["iwm"] * implicit, *["prompts"] * talks, *["wkm"] * bool(tell)]) or "policy",
             parent=config.base,
         )
         if implicit:
             finish(folder, train_iwm(config, itp_config, tell))
             return
-        rows = partial(policy_rows, window=config.window, tell=tell)
+        rows = _prompt_rows(config) if talks else partial(policy_rows, window=config.window, tell=tell)
         finish(folder, train_stage(config, itp_config, rows, title="policy"))
+
+
+def _prompt_rows(config: Config) -> Callable[..., Iterable[Row]]:
+    from itp.data.prompt_rows import prompt_rows
+    from itp.lm.tokens import END
+    from itp.policy.templates import load_templates
+
+    return partial(prompt_rows, templates=load_templates(config.prompts), per_step=config.per_step, end=END)
 
 
 def task_knowledge(config: Config) -> Tell | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from itp.errors import ConfigError
+from itp.lm.chat import PLAIN_TEMPLATE
 from itp.lm.tokens import END, PAD, SPECIAL_TOKENS
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def train_tokenizer(texts: Iterable[str], *, vocab_size: int = 2048) -> PreTrain
     tokenizer.train_from_iterator((_plain(text) for text in texts), trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
+        chat_template=PLAIN_TEMPLATE,
         pad_token=PAD,
         eos_token=END,
         additional_special_tokens=[token for token in SPECIAL_TOKENS if token not in (PAD, END)],
