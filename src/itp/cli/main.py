@@ -84,6 +84,7 @@ EXTRAS = {
     "scienceworld": ("scienceworld", "py4j", "psutil"),
     "textworld": ("textworld_express",),
     "serve": ("fastapi", "uvicorn", "httpx"),
+    "openai": ("openai", "diskcache"),
 }
 
 

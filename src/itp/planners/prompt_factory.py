@@ -92,6 +92,10 @@ def check_prompted(spec: PlannerSpec) -> None:
         raise ConfigError("--temperature 0 makes all attempts of multi-attempt alike: give more, such as 0.7")
     if spec.action == "score" and spec.planner != "act":
         raise ConfigError(f"--action score is not possible with --planner {spec.planner}: its answers are read")
+    if spec.action == "score" and _backend(spec.policy) == "openai":
+        raise ConfigError(
+            "--action score needs log-probabilities of whole commands, which servers do not give: leave it out"
+        )
     if spec.planner == "itp-i":
         from itp.planners.horizon import check_horizon
 
@@ -221,6 +225,7 @@ def _language_model(spec: PlannerSpec, path: str, model: str, key_env: str, devi
         key_env=key_env,
         max_concurrency=spec.server.max_concurrency,
         cache=spec.server.cache,
+        logprobs=spec.horizon.startswith("confidence"),
     )
 
 

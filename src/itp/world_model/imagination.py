@@ -75,7 +75,9 @@ class _Branch:
 
     def take(self, proposal: Completion, prediction: Prediction, seconds: float) -> None:
         """Take in one imagined step."""
-        self.policy_usage += Usage(proposal.prompt_tokens, proposal.completion_tokens, 1, seconds)
+        self.policy_usage += Usage(
+            proposal.prompt_tokens, proposal.completion_tokens, 1, seconds, proposal.cached_tokens
+        )
         self.world_model_usage += prediction.usage
         least, certainty = self.limits.min_logprob, prediction.logprob
         if least is not None and certainty is not None and certainty < least:
