@@ -81,4 +81,4 @@ def fixed_horizon(result: dict[str, Any]) -> int | None:
     if settings.get("planner") == "act":
         return 0
     kind, _, number = str(settings.get("horizon")).partition(":")
-    return int(number) if settings.get("planner") == "itp" and kind == "fixed" else None
+    return int(number) if settings.get("planner") in ("itp", "itp-i") and kind == "fixed" else None
