@@ -70,6 +70,9 @@ class Config(EnvFlags):
     default of prompted models)."""
     action_tokens: int = 16
     """Most tokens of a generated action."""
+    avoid: tuple[str, ...] = ()
+    """Texts such as "breaks for good": itp then passes over commands whose foresight holds one of them, down the
+    policy's ranking, and shows the policy no foresight. For policies that were not trained to read one."""
     knowledge: str = ""
     """World knowledge model, for --planner wkm: a folder written by `itp train wkm`."""
     gamma: float = 0.4
@@ -149,6 +152,8 @@ def check(config: Config) -> None:
     ):
         if value < least:
             raise ConfigError(f"{flag} {value} is too small: give at least {least}")
+    if config.avoid and (config.planner != "itp" or config.action == "generate" or not all(config.avoid)):
+        raise ConfigError("--avoid takes texts, and works with --planner itp --action score only: leave it out")
     if is_prompted(config.planner, config.policy):
         check_prompted(planner_spec(config))
         return
@@ -210,6 +215,7 @@ def planner_spec(config: Config) -> PlannerSpec:
         prompting=config.prompting,
         server=config.server,
         max_steps=config.max_steps,
+        avoid=config.avoid,
     )
 
 
@@ -302,7 +308,9 @@ def cost(config: Config, trajectories: Sequence[Trajectory]) -> dict[str, float]
 
 def label(config: Config) -> str:
     """The planner's name in tables: `act`, `itp fixed:3`, `itp-i prompted`."""
-    return f"{config.planner} {horizon_of(config)}" if config.planner in ("itp", "itp-i") else config.planner
+    if config.planner not in ("itp", "itp-i"):
+        return config.planner
+    return f"{config.planner} {horizon_of(config)}{' avoid' if config.avoid else ''}"
 
 
 def horizon_of(config: Config) -> str:

@@ -12,7 +12,6 @@ from itp.planners.prompt_factory import PROMPTED, PromptFlags, ServerFlags, buil
 
 if TYPE_CHECKING:
     from itp.envs.base import TextEnv
-    from itp.planners.itp import ItpPlanner
     from itp.planners.wkm import WkmPlanner
     from itp.world_model.base import WorldModel
 
@@ -39,6 +38,7 @@ class PlannerSpec:
         max_observation_tokens: most tokens of an imagined observation; None is the world model's own limit.
         history_steps: latest steps that the policy's state text tells; None is as many as its checkpoint says.
         max_steps: step limit of an episode, over which `budget` is spread; None is the usual one.
+        avoid: texts of imagined observations that warn of a command; see `itp.planners.avoiding`.
         prompting, server: how prompted planners ask, and how servers are reached.
     """
 
@@ -58,6 +58,7 @@ class PlannerSpec:
     max_observation_tokens: int | None = None
     history_steps: int | None = None
     max_steps: int | None = None
+    avoid: tuple[str, ...] = ()
     prompting: PromptFlags = field(default_factory=PromptFlags)
     server: ServerFlags = field(default_factory=ServerFlags)
 
@@ -121,7 +122,7 @@ def check_wkm(spec: PlannerSpec) -> None:
         )
 
 
-def _build_model_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | None) -> ItpPlanner:
+def _build_model_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | None) -> Planner:
     if not spec.policy:
         raise ConfigError(f"--planner {spec.planner} needs --policy PATH: a folder written by `itp train policy`")
     needs_world_model = spec.planner == "itp" and spec.horizon != "fixed:0"
@@ -146,6 +147,10 @@ def _build_model_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | No
         spec.horizon, policy=policy, k_max=k_max, world_model=spec.world_model, max_steps=spec.max_steps
     )
     world_model = _world_model(spec, make_env) if needs_world_model else None
+    if spec.avoid and world_model is not None:
+        from itp.planners.avoiding import AvoidingPlanner
+
+        return AvoidingPlanner(policy, world_model, horizon, spec.avoid)
     return ItpPlanner(
         policy,
         world_model,

@@ -62,6 +62,7 @@ class _Branch:
     state: State
     horizon: int
     limits: Limits
+    first: str | None
     steps: list[ImaginedStep] = field(default_factory=list)
     policy_usage: Usage = field(default_factory=Usage)
     world_model_usage: Usage = field(default_factory=Usage)
@@ -73,18 +74,22 @@ class _Branch:
         paid = self.limits.max_tokens is None or spent < self.limits.max_tokens
         return len(self.steps) < self.horizon and paid and not self.stopped
 
-    def take(self, proposal: Completion, prediction: Prediction, seconds: float) -> None:
-        """Take in one imagined step."""
+    def paid_for(self, proposal: Completion, seconds: float) -> None:
+        """Count what a proposed command cost."""
         self.policy_usage += Usage(
             proposal.prompt_tokens, proposal.completion_tokens, 1, seconds, proposal.cached_tokens
         )
+
+    def take(self, action: str, prediction: Prediction) -> None:
+        """Take in one imagined step."""
+        self.first = None
         self.world_model_usage += prediction.usage
         least, certainty = self.limits.min_logprob, prediction.logprob
         if least is not None and certainty is not None and certainty < least:
             self.stopped = True
             return
-        self.steps.append(ImaginedStep(proposal.text, prediction.observation))
-        self.state = self.state.extend(proposal.text, prediction.observation)
+        self.steps.append(ImaginedStep(action, prediction.observation))
+        self.state = self.state.extend(action, prediction.observation)
         self.stopped = prediction.ended
 
 
@@ -96,6 +101,7 @@ def imagine(
     *,
     sampling: Sampling = IMAGINED_ACTION,
     limits: Sequence[Limits] | None = None,
+    first: Sequence[str] | None = None,
 ) -> list[Imagination]:
     """Roll every state forward by its own horizon; a horizon of 0 costs nothing and yields an empty foresight.
 
@@ -106,9 +112,11 @@ def imagine(
         world_model: answers with ŝ.
         sampling: how imagined actions are decoded.
         limits: what ends each state's imagination early; None is nothing.
+        first: the first imagined action of each state, in place of the policy's proposal; it costs the policy nothing.
     """
     own = limits if limits is not None else [NO_LIMITS] * len(states)
-    branches = [_Branch(*row) for row in zip(states, horizons, own, strict=True)]
+    forced = first if first is not None else [None] * len(states)
+    branches = [_Branch(*row) for row in zip(states, horizons, own, forced, strict=True)]
     while live := [branch for branch in branches if branch.goes_on()]:
         _advance(live, policy, world_model, sampling)
     return [Imagination(ImaginedTrajectory(tuple(b.steps)), b.policy_usage, b.world_model_usage) for b in branches]
@@ -117,8 +125,13 @@ def imagine(
 def _advance(live: list[_Branch], policy: Proposer, world_model: WorldModel, sampling: Sampling) -> None:
     """One alternation of eq. 2 for every live branch."""
     start = time.perf_counter()
-    proposals = policy.propose([branch.state for branch in live], sampling)
-    seconds = (time.perf_counter() - start) / len(live)
-    predictions = world_model.predict([b.state for b in live], [p.text for p in proposals])
-    for branch, proposal, prediction in zip(live, proposals, predictions, strict=True):
-        branch.take(proposal, prediction, seconds)
+    asked = [branch for branch in live if branch.first is None]
+    proposed = iter(policy.propose([branch.state for branch in asked], sampling) if asked else ())
+    seconds = (time.perf_counter() - start) / max(len(asked), 1)
+    proposals = [next(proposed) if branch.first is None else None for branch in live]
+    actions = [branch.first or "" if p is None else p.text for branch, p in zip(live, proposals, strict=True)]
+    predictions = world_model.predict([branch.state for branch in live], actions)
+    for branch, proposal, action, prediction in zip(live, proposals, actions, predictions, strict=True):
+        if proposal is not None:
+            branch.paid_for(proposal, seconds)
+        branch.take(action, prediction)

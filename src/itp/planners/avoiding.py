@@ -1,0 +1,127 @@
+"""Look before you leap: `--planner itp --avoid TEXT`, for policies that were never taught to read a foresight.
+
+The policy ranks the admissible commands as it does without imagination. Down that ranking, each command is tried in
+imagination: the command itself, then K - 1 steps that the policy would take. The first whose foresight tells of none of
+the texts to avoid is taken. With K = 0 this is `act`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from itp.errors import EnvError
+from itp.planners.horizon import HorizonChoice, HorizonSelector
+from itp.policy.model import Policy
+from itp.types import Decision, DecisionContext, ImaginedTrajectory, Usage
+from itp.world_model.base import WorldModel
+from itp.world_model.imagination import imagine
+
+CANDIDATES = 12
+"""Commands that one decision tries in imagination at most."""
+
+
+@dataclass(slots=True)
+class _Row:
+    """One decision under way: its commands, best first, and what was foreseen of those tried so far."""
+
+    context: DecisionContext
+    choice: HorizonChoice
+    commands: list[str]
+    usage: Usage
+    foresights: list[ImaginedTrajectory] = field(default_factory=list)
+    warnings: list[int] = field(default_factory=list)
+    policy_usage: Usage = field(default_factory=Usage)
+    world_model_usage: Usage = field(default_factory=Usage)
+
+    def undecided(self, candidates: int) -> bool:
+        """Whether another command is to be tried."""
+        safe = bool(self.warnings) and self.warnings[-1] == len(self.foresights[-1])
+        return self.choice.horizon > 0 and not safe and len(self.foresights) < min(candidates, len(self.commands))
+
+    def chosen(self) -> int:
+        """The command whose warning comes latest, where one comes at all; the better ranked of equals."""
+        return max(range(len(self.warnings)), key=lambda i: (self.warnings[i], -i), default=0)
+
+
+class AvoidingPlanner:
+    """See the module. The foresight of a decision is that of the command it took; its cost counts all that were tried.
+
+    Args:
+        policy: ranks commands and acts in the imagination, without foresight in its prompt.
+        world_model: foretells what follows.
+        horizon: chooses K.
+        avoid: texts; an imagined observation that contains one is a warning, whatever comes before it.
+        candidates: most commands to try. Where all warn, the one whose warning comes latest is taken.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        world_model: WorldModel,
+        horizon: HorizonSelector,
+        avoid: Sequence[str],
+        *,
+        candidates: int = CANDIDATES,
+    ) -> None:
+        self.policy, self.world_model, self.horizon = policy, world_model, horizon
+        self.avoid = tuple(avoid)
+        self.candidates = candidates
+        self.name = f"itp {horizon.name} avoid"
+
+    def decide(self, contexts: Sequence[DecisionContext]) -> list[Decision]:
+        """See `Planner.decide`. Raises EnvError when an environment lists no commands."""
+        rows = self._ranked(contexts)
+        while open_rows := [row for row in rows if row.undecided(self.candidates)]:
+            self._try_next(open_rows)
+        return [self._decision(row) for row in rows]
+
+    def _ranked(self, contexts: Sequence[DecisionContext]) -> list[_Row]:
+        if not all(context.admissible for context in contexts):
+            raise EnvError("--avoid ranks admissible commands, and this environment lists none: leave it out")
+        start = time.perf_counter()
+        choices = self.horizon.select(contexts)
+        nothing, commands = [ImaginedTrajectory()] * len(contexts), [context.admissible or () for context in contexts]
+        scores = self.policy.score_actions([context.state for context in contexts], nothing, commands)
+        seconds = (time.perf_counter() - start) / max(len(contexts), 1)
+        rows = []
+        for context, choice, listed, score in zip(contexts, choices, commands, scores, strict=True):
+            order = sorted(range(len(listed)), key=lambda i: -score.logprobs[i])
+            usage = choice.usage + Usage(score.prompt_tokens, score.continuation_tokens, 1, seconds)
+            rows.append(_Row(context, choice, [listed[i] for i in order], usage))
+        return rows
+
+    def _try_next(self, rows: Sequence[_Row]) -> None:
+        """Imagine what follows the next command of every row."""
+        imaginations = imagine(
+            [row.context.state for row in rows],
+            [row.choice.horizon for row in rows],
+            self.policy,
+            self.world_model,
+            limits=[row.choice.limits for row in rows],
+            first=[row.commands[len(row.foresights)] for row in rows],
+        )
+        for row, imagination in zip(rows, imaginations, strict=True):
+            row.foresights.append(imagination.foresight)
+            row.warnings.append(self._warning(imagination.foresight))
+            row.policy_usage += imagination.policy_usage
+            row.world_model_usage += imagination.world_model_usage
+
+    def _warning(self, foresight: ImaginedTrajectory) -> int:
+        """Steps before the first one that tells of what is to be avoided; all of them when none does."""
+        told = (n for n, step in enumerate(foresight.steps) if any(text in step.observation for text in self.avoid))
+        return next(told, len(foresight))
+
+    def _decision(self, row: _Row) -> Decision:
+        chosen = row.chosen()
+        foresight = row.foresights[chosen] if row.foresights else ImaginedTrajectory()
+        return Decision(
+            action=row.commands[chosen],
+            horizon=len(foresight),
+            foresight=foresight,
+            horizon_probs=row.choice.probs,
+            policy_usage=row.usage + row.policy_usage,
+            world_model_usage=row.world_model_usage,
+            imagination_usage=row.policy_usage + row.world_model_usage,
+        )

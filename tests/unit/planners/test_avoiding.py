@@ -1,0 +1,128 @@
+"""`--avoid`: a command is passed over for what it would lead to, and for nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from itp import make_env
+from itp.cli.main import main
+from itp.errors import EnvError
+from itp.planners.adaptive import BudgetHorizon
+from itp.planners.avoiding import AvoidingPlanner
+from itp.planners.factory import PlannerSpec, build_planner
+from itp.planners.horizon import FixedHorizon, HorizonSelector
+from itp.planners.itp import ItpPlanner
+from itp.rollout.lockstep import run_episodes
+from itp.types import Decision, DecisionContext, State, Usage
+from itp.world_model.exact import ExactWorldModel
+from models import ScriptedPolicy, ScriptedWorldModel, make_policy, save_policy
+
+COMMANDS = ("cross", "wait", "turn back", "sing")
+RANK = {"cross": 0.0, "wait": -1.0, "turn back": -2.0, "sing": -3.0}
+
+
+def context() -> DecisionContext:
+    return DecisionContext(State("task", "a bridge"), COMMANDS)
+
+
+def decide(observe: Callable[[State, str], str], horizon: HorizonSelector | None = None, **options: Any) -> Decision:
+    """One decision of a policy that ranks as `RANK` says and always crosses in its imagination."""
+    policy = ScriptedPolicy(lambda state: "cross", lambda state, foresight, action: RANK[action])
+    world = ScriptedWorldModel(observe)
+    avoid = ["falls for good"]
+    return AvoidingPlanner(cast("Any", policy), world, horizon or FixedHorizon(2), avoid, **options).decide(
+        [context()]
+    )[0]
+
+
+def rotten(state: State, action: str) -> str:
+    """Crossing is fatal unless the player has turned back before."""
+    turned = any(done == "turn back" for done, _ in state.history)
+    return "The bridge falls for good." if action == "cross" and not turned else "Nothing."
+
+
+def test_the_best_ranked_command_without_a_warning_is_taken() -> None:
+    decision = decide(rotten)
+    assert decision.action == "turn back"  # "wait" leads to crossing, one step later
+    assert [step.action for step in decision.foresight.steps] == ["turn back", "cross"]
+    assert decision.horizon == 2
+
+
+def test_a_shorter_look_sees_less() -> None:
+    assert decide(rotten, FixedHorizon(1)).action == "wait"
+    assert decide(rotten, FixedHorizon(0)).action == "cross"
+
+
+def test_without_a_warning_it_is_the_policys_own_choice_at_the_cost_of_one_foresight() -> None:
+    decision = decide(lambda state, action: "Nothing.")
+    assert decision.action == "cross"
+    assert decision.imagination_usage.tokens == 12 + 2 * 25  # the first action is given, the second proposed
+
+
+def test_all_that_was_tried_is_counted() -> None:
+    decision = decide(rotten)
+    # cross: one step is enough to know, but two are imagined; wait and turn back: two each
+    assert decision.world_model_usage.calls == 6
+    assert decision.policy_usage.tokens == 15 + 3 * 12
+    assert decision.imagination_usage.tokens == 3 * 12 + 6 * 25
+
+
+def test_where_all_warn_the_latest_warning_is_taken() -> None:
+    def doomed(state: State, action: str) -> str:
+        return "It falls for good." if state.history or action in ("cross", "sing") else "Nothing."
+
+    assert decide(doomed).action == "wait"
+    assert decide(lambda state, action: "All falls for good.").action == "cross"
+
+
+def test_no_more_commands_are_tried_than_allowed() -> None:
+    assert decide(rotten, candidates=2).action == "wait"
+    assert decide(rotten, candidates=2).world_model_usage.calls == 4
+
+
+def test_a_budget_ends_the_trying() -> None:
+    decision = decide(rotten, BudgetHorizon(FixedHorizon(2), 1, k_max=2, max_steps=10))
+    assert decision.horizon == 1
+
+
+def test_with_k_0_it_is_act() -> None:
+    policy = make_policy()
+    contexts = [replace(context(), admissible=("look", "go to drawer 1", "inventory"))]
+    own = AvoidingPlanner(policy, ScriptedWorldModel(), FixedHorizon(0), ["x"]).decide(contexts)
+    act = ItpPlanner(policy, None, FixedHorizon(0)).decide(contexts)
+    assert [(d.action, d.policy_usage.tokens) for d in own] == [(d.action, d.policy_usage.tokens) for d in act]
+    assert own[0].imagination_usage == Usage()
+
+
+def test_the_exact_model_keeps_a_random_policy_from_losses_that_one_step_shows() -> None:
+    games = partial(make_env, "household", split="valid", family="irreversible", announce=False, max_steps=12)
+    tasks = games().task_ids[:12]
+    avoid = ("is gone for good", "breaks for good", "locks for good")
+    careful = AvoidingPlanner(make_policy(), ExactWorldModel(games), FixedHorizon(1), avoid, candidates=99)
+    played = run_episodes(games, careful, tasks, batch_size=12, max_steps=12, seed=0)
+    told = [step for trajectory in played for step in trajectory.steps if any(t in step.observation for t in avoid)]
+    for step in told:  # only where every command would have cost something
+        assert any(text in step.decision.foresight.steps[0].observation for text in avoid)
+
+
+def test_open_action_spaces_are_refused() -> None:
+    planner = AvoidingPlanner(make_policy(), ScriptedWorldModel(), FixedHorizon(1), ["x"])
+    with pytest.raises(EnvError, match="--avoid ranks admissible commands"):
+        planner.decide([replace(context(), admissible=None)])
+
+
+def test_flags(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    policy = save_policy(tmp_path / "policy")
+    spec = PlannerSpec("itp", "fixed:2", policy=policy, world_model="rules", avoid=("breaks",))
+    assert isinstance(build_planner(spec), AvoidingPlanner)
+    assert build_planner(spec).name == "itp fixed:2 avoid"
+    assert isinstance(build_planner(replace(spec, horizon="fixed:0")), ItpPlanner)
+    for flags in (["--planner", "act"], ["--planner", "itp", "--action", "generate"], ["--planner", "itp-i"]):
+        assert main(["eval", *flags, "--policy", policy, "--avoid", "breaks", "--out", str(tmp_path / "x")]) == 2
+        assert "works with --planner itp --action score only" in capsys.readouterr().err
