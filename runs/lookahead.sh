@@ -14,7 +14,7 @@ games=(--env household --env-option family=irreversible announce=false)
 "$itp" train policy --data "$out/data" --base scratch:tiny --lr 3e-3 --epochs 2 --batch-size 32 --out "$out/policy"
 
 # 2. On 200 games that nothing was trained on: it acts; and it looks where a command would lead before it takes it.
-arms=("${games[@]}" --split valid --episodes 200 --seed 0 --max-steps 30 --batch-size 64 --policy "$out/policy/model")
+arms=("${games[@]}" --split valid --episodes 200 --seed 0 --batch-size 64 --policy "$out/policy/model")
 "$itp" eval "${arms[@]}" --planner act --out "$out/eval/act"
 for k in 1 3; do
   "$itp" eval "${arms[@]}" --planner itp --horizon "fixed:$k" --world-model exact \

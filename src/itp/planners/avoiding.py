@@ -1,15 +1,18 @@
 """Look before you leap: `--planner itp --avoid TEXT`, for policies that were never taught to read a foresight.
 
 The policy ranks the admissible commands as it does without imagination. Down that ranking, each command is tried in
-imagination: the command itself, then K - 1 steps that the policy would take. The first whose foresight tells of none of
-the texts to avoid is taken. With K = 0 this is `act`.
+imagination: the command itself, then K - 1 steps that the policy would take. The first is taken whose foresight tells
+of none of the texts to avoid, and whose first step does not lead back to a state in which the episode has been before
+(as the policy's own state text tells it: with `memory-v1`, walking in circles; a text that tells the history never
+repeats). With K = 0 this is `act`.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from itp.errors import EnvError
 from itp.planners.horizon import HorizonChoice, HorizonSelector
@@ -32,17 +35,27 @@ class _Row:
     usage: Usage
     foresights: list[ImaginedTrajectory] = field(default_factory=list)
     warnings: list[int] = field(default_factory=list)
+    returns: list[int] = field(default_factory=list)
+    visited: Counter[str] = field(default_factory=Counter)
     policy_usage: Usage = field(default_factory=Usage)
     world_model_usage: Usage = field(default_factory=Usage)
 
     def undecided(self, candidates: int) -> bool:
         """Whether another command is to be tried."""
-        safe = bool(self.warnings) and self.warnings[-1] == len(self.foresights[-1])
-        return self.choice.horizon > 0 and not safe and len(self.foresights) < min(candidates, len(self.commands))
+        good = bool(self.warnings) and self.warnings[-1] == len(self.foresights[-1]) and not self.returns[-1]
+        return self.choice.horizon > 0 and not good and len(self.foresights) < min(candidates, len(self.commands))
 
     def chosen(self) -> int:
-        """The command whose warning comes latest, where one comes at all; the better ranked of equals."""
-        return max(range(len(self.warnings)), key=lambda i: (self.warnings[i], -i), default=0)
+        """The command whose warning comes latest; of equals the one that leads to what was least seen, then by rank.
+
+        A warning that never comes is later than all others.
+        """
+
+        def merit(i: int) -> tuple[bool, int, int, int]:
+            safe = self.warnings[i] == len(self.foresights[i])
+            return safe, 0 if safe else self.warnings[i], -self.returns[i], -i
+
+        return max(range(len(self.warnings)), key=merit, default=0)
 
 
 class AvoidingPlanner:
@@ -53,7 +66,8 @@ class AvoidingPlanner:
         world_model: foretells what follows.
         horizon: chooses K.
         avoid: texts; an imagined observation that contains one is a warning, whatever comes before it.
-        candidates: most commands to try. Where all warn, the one whose warning comes latest is taken.
+        candidates: most commands to try. Where all warn, the one whose warning comes latest is taken; where all lead
+            back, the one that leads to the state that was seen the fewest times.
     """
 
     def __init__(
@@ -105,6 +119,7 @@ class AvoidingPlanner:
         for row, imagination in zip(rows, imaginations, strict=True):
             row.foresights.append(imagination.foresight)
             row.warnings.append(self._warning(imagination.foresight))
+            row.returns.append(self._returns(row, imagination.foresight))
             row.policy_usage += imagination.policy_usage
             row.world_model_usage += imagination.world_model_usage
 
@@ -112,6 +127,17 @@ class AvoidingPlanner:
         """Steps before the first one that tells of what is to be avoided; all of them when none does."""
         told = (n for n, step in enumerate(foresight.steps) if any(text in step.observation for text in self.avoid))
         return next(told, len(foresight))
+
+    def _returns(self, row: _Row, foresight: ImaginedTrajectory) -> int:
+        """How often the episode has been in the state that the first imagined step leads to."""
+        if not foresight.steps:
+            return 0
+        state = row.context.state
+        if not row.visited:
+            past = [replace(state, history=state.history[:n]) for n in range(len(state.history) + 1)]
+            row.visited = Counter(self.policy.prompts.state(one) for one in past)
+        step = foresight.steps[0]
+        return row.visited[self.policy.prompts.state(state.extend(step.action, step.observation))]
 
     def _decision(self, row: _Row) -> Decision:
         chosen = row.chosen()
