@@ -19,12 +19,23 @@ from itp.planners.factory import PlannerSpec, build_planner
 from itp.planners.horizon import FixedHorizon, HorizonSelector
 from itp.planners.itp import ItpPlanner
 from itp.rollout.lockstep import run_episodes
+from itp.state_text.prompts import PromptBuilder
+from itp.state_text.renderers import get_renderer
 from itp.types import Decision, DecisionContext, State, Usage
 from itp.world_model.exact import ExactWorldModel
 from models import ScriptedPolicy, ScriptedWorldModel, make_policy, save_policy
 
 COMMANDS = ("cross", "wait", "turn back", "sing")
 RANK = {"cross": 0.0, "wait": -1.0, "turn back": -2.0, "sing": -3.0}
+
+
+class PlaceRenderer:
+    """Tells the last observation alone."""
+
+    name, droppable = "place", False
+
+    def render(self, state: State, drop: int = 0) -> str:
+        return state.observation
 
 
 def context() -> DecisionContext:
@@ -34,6 +45,7 @@ def context() -> DecisionContext:
 def decide(observe: Callable[[State, str], str], horizon: HorizonSelector | None = None, **options: Any) -> Decision:
     """One decision of a policy that ranks as `RANK` says and always crosses in its imagination."""
     policy = ScriptedPolicy(lambda state: "cross", lambda state, foresight, action: RANK[action])
+    policy.prompts = PromptBuilder(get_renderer("history"))  # pyright: ignore[reportAttributeAccessIssue]
     world = ScriptedWorldModel(observe)
     avoid = ["falls for good"]
     return AvoidingPlanner(cast("Any", policy), world, horizon or FixedHorizon(2), avoid, **options).decide(
@@ -98,6 +110,20 @@ def test_with_k_0_it_is_act() -> None:
     act = ItpPlanner(policy, None, FixedHorizon(0)).decide(contexts)
     assert [(d.action, d.policy_usage.tokens) for d in own] == [(d.action, d.policy_usage.tokens) for d in act]
     assert own[0].imagination_usage == Usage()
+
+
+def test_it_does_not_walk_in_circles() -> None:
+    """With a text that tells the place alone, going back to where the player was is passed over, if anything is new."""
+    places = {"cross": "east", "wait": "west", "turn back": "south", "sing": "north"}
+    policy = ScriptedPolicy(lambda state: "sing", lambda state, foresight, action: RANK[action])
+    policy.prompts = PromptBuilder(cast("Any", PlaceRenderer()))  # pyright: ignore[reportAttributeAccessIssue]
+    world = ScriptedWorldModel(lambda state, action: places[action])
+    planner = AvoidingPlanner(cast("Any", policy), world, FixedHorizon(1), ["falls"])
+    state, taken = State("task", "start"), []
+    for _ in range(6):
+        taken.append(planner.decide([DecisionContext(state, COMMANDS)])[0].action)
+        state = state.extend(taken[-1], places[taken[-1]])
+    assert taken == ["cross", "wait", "turn back", "sing", "cross", "wait"]
 
 
 def test_the_exact_model_keeps_a_random_policy_from_losses_that_one_step_shows() -> None:
