@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from itp.errors import EnvError
@@ -58,6 +58,11 @@ class _Row:
         return max(range(len(self.warnings)), key=merit, default=0)
 
 
+def likeliest_first(logprobs: Sequence[float]) -> list[int]:
+    """Indices by falling log-probability."""
+    return sorted(range(len(logprobs)), key=lambda i: -logprobs[i])
+
+
 class AvoidingPlanner:
     """See the module. The foresight of a decision is that of the command it took; its cost counts all that were tried.
 
@@ -68,6 +73,8 @@ class AvoidingPlanner:
         avoid: texts; an imagined observation that contains one is a warning, whatever comes before it.
         candidates: most commands to try. Where all warn, the one whose warning comes latest is taken; where all lead
             back, the one that leads to the state that was seen the fewest times.
+        rank: log-probabilities of a decision's commands to their order, the first to be tried first; by default the
+            likeliest first. A2C draws it.
     """
 
     def __init__(
@@ -78,8 +85,10 @@ class AvoidingPlanner:
         avoid: Sequence[str],
         *,
         candidates: int = CANDIDATES,
+        rank: Callable[[Sequence[float]], list[int]] | None = None,
     ) -> None:
         self.policy, self.world_model, self.horizon = policy, world_model, horizon
+        self.rank = rank or likeliest_first
         self.avoid = tuple(avoid)
         self.candidates = candidates
         self.name = f"itp {horizon.name} avoid"
@@ -101,7 +110,7 @@ class AvoidingPlanner:
         seconds = (time.perf_counter() - start) / max(len(contexts), 1)
         rows = []
         for context, choice, listed, score in zip(contexts, choices, commands, scores, strict=True):
-            order = sorted(range(len(listed)), key=lambda i: -score.logprobs[i])
+            order = self.rank(score.logprobs)
             usage = choice.usage + Usage(score.prompt_tokens, score.continuation_tokens, 1, seconds)
             rows.append(_Row(context, choice, [listed[i] for i in order], usage))
         return rows

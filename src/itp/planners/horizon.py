@@ -56,6 +56,19 @@ class FixedHorizon:
         return [HorizonChoice(self.horizon)] * len(contexts)
 
 
+class DrawnHorizon:
+    """Horizons that were chosen elsewhere, one for each context of the next call."""
+
+    name = "drawn"
+
+    def __init__(self, horizons: Sequence[int]) -> None:
+        self.horizons = horizons
+
+    def select(self, contexts: Sequence[DecisionContext]) -> list[HorizonChoice]:
+        """See `HorizonSelector.select`."""
+        return [HorizonChoice(horizon) for _, horizon in zip(contexts, self.horizons, strict=True)]
+
+
 class RandomHorizon:
     """K uniform in 0..k_max, drawn from each context's own seed."""
 

@@ -47,6 +47,9 @@ class Config(EnvFlags):
     """Actions after which an episode is truncated."""
     action: str = "score"
     """How actions are drawn: score (among the admissible commands) or generate (free text, as the paper does)."""
+    avoid: tuple[str, ...] = ()
+    """Play as `itp eval --avoid`: foresight serves to pass over commands whose future tells of one of these texts. What
+    is learnt is K, and the policy's first draw."""
     lambda_k: float = 0.01
     """λ_K; the paper uses 0.2 with --cost paper."""
     cost: str = "per-token"
@@ -172,5 +175,9 @@ def _check(config: Config) -> None:
         raise ConfigError(f"--history-steps {config.history_steps} is too small: give 1 or more")
     if config.irreversible_penalty is not None and config.irreversible_penalty < 0:
         raise ConfigError(f"--irreversible-penalty {config.irreversible_penalty} is negative: give 0 or more")
+    if config.avoid and config.action == "generate":
+        raise ConfigError(
+            "--avoid ranks admissible commands, which --action generate does not use: leave one of them out"
+        )
     if config.action_entropy and config.action == "generate":
         raise ConfigError("--action-entropy needs --action score: generated text has no list to take an entropy over")

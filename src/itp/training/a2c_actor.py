@@ -18,10 +18,12 @@ from itp.envs.vector import Episode, Failure, Outcome, Turn, VectorEnv
 from itp.errors import EnvError
 from itp.lm.base import Sampling
 from itp.lm.trie import TokenTrie
+from itp.planners.avoiding import AvoidingPlanner
+from itp.planners.horizon import DrawnHorizon
 from itp.policy.model import Policy
 from itp.training.a2c import Config
 from itp.training.advantages import horizon_cost
-from itp.types import ImaginedTrajectory, State
+from itp.types import DecisionContext, ImaginedTrajectory, State, Usage
 from itp.world_model.base import WorldModel
 from itp.world_model.imagination import Imagination, imagine
 
@@ -87,6 +89,7 @@ class Actor:
         self.progress = 0.0
         self.failures = 0
         self.slots: dict[int, _Slot] = {}
+        self._orders: list[list[int]] = []
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that decides how play goes on."""
@@ -135,9 +138,12 @@ class Actor:
         states = self._states()
         control = self.policy.control(states)
         horizons = self._draw(control.horizon_logits_BK.softmax(-1))
-        sampling = Sampling(max_new_tokens=self.config.imagined_action_tokens)
-        imagined = imagine(states, horizons, self.policy, self.world_model, sampling=sampling)
-        transitions, commands = self._act(states, imagined)
+        if self.config.avoid:
+            transitions, commands, imagined = self._look_first(states, horizons)
+        else:
+            sampling = Sampling(max_new_tokens=self.config.imagined_action_tokens)
+            imagined = imagine(states, horizons, self.policy, self.world_model, sampling=sampling)
+            transitions, commands = self._act(states, horizons, imagined)
         values = control.values_B.tolist()
         outcomes = self.envs.step(dict(enumerate(commands)))
         for n, (transition, command) in enumerate(zip(transitions, commands, strict=True)):
@@ -145,7 +151,36 @@ class Actor:
             self._finish(n, transition, command, imagined[n], outcomes[n])
         return transitions
 
-    def _act(self, states: list[State], imagined: list[Imagination]) -> tuple[list[Transition], list[str]]:
+    def _look_first(
+        self, states: list[State], horizons: list[int]
+    ) -> tuple[list[Transition], list[str], list[Imagination]]:
+        """Commands in a drawn order, the first whose imagined future does not warn; see `itp.planners.avoiding`.
+
+        What the policy answers for is its first draw: passing over it is the planner's doing.
+        """
+        self._orders.clear()
+        listed = [self.slots[n].commands for n in range(len(states))]
+        planner = AvoidingPlanner(
+            self.policy, self.world_model, DrawnHorizon(horizons), self.config.avoid, rank=self._draw_order
+        )
+        decisions = planner.decide([DecisionContext(s, commands) for s, commands in zip(states, listed, strict=True)])
+        transitions = [
+            Transition(state, k, ImaginedTrajectory(), self.policy.lm.trie(commands), order[0], 0.0, 0.0)
+            for state, k, commands, order in zip(states, horizons, listed, self._orders, strict=True)
+        ]
+        imagined = [Imagination(d.foresight, d.imagination_usage, Usage()) for d in decisions]
+        return transitions, [decision.action for decision in decisions], imagined
+
+    def _draw_order(self, logprobs: Sequence[float]) -> list[int]:
+        """All commands, drawn one after another without putting back, at the sampling temperature (Gumbel's trick)."""
+        uniform = torch.rand(len(logprobs), generator=self.torch_random, dtype=torch.float64).clamp_min(1e-300)
+        keys = torch.tensor(logprobs, dtype=torch.float64) / self.config.temperature - (-uniform.log()).log()
+        self._orders.append(keys.argsort(descending=True).tolist())
+        return self._orders[-1]
+
+    def _act(
+        self, states: list[State], horizons: list[int], imagined: list[Imagination]
+    ) -> tuple[list[Transition], list[str]]:
         """Draw an action for every environment, by score or by generation."""
         foresights = [i.foresight for i in imagined]
         if self.config.action == "generate":
@@ -163,8 +198,8 @@ class Actor:
                 action = self._draw(logits.softmax(-1)[None])[0]
                 drawn.append((self.policy.lm.trie(texts), action, texts[action]))
         transitions = [
-            Transition(state, len(foresight), foresight, trie, action, 0.0, 0.0)
-            for state, foresight, (trie, action, _) in zip(states, foresights, drawn, strict=True)
+            Transition(state, k, foresight, trie, action, 0.0, 0.0)
+            for state, k, foresight, (trie, action, _) in zip(states, horizons, foresights, drawn, strict=True)
         ]
         return transitions, [text for _, _, text in drawn]
 

@@ -132,12 +132,16 @@ class _Run:
 
 def evaluate(policy: Policy, world_model: WorldModel, task_ids: Sequence[str], config: Config) -> dict[str, float]:
     """Success rate, mean K and steps of greedy play on some tasks, as `itp eval` would play them."""
+    from itp.planners.avoiding import AvoidingPlanner
     from itp.planners.horizon import LearnedHorizon
     from itp.planners.itp import ItpPlanner
     from itp.rollout.lockstep import run_episodes
 
-    planner = ItpPlanner(
-        policy, world_model, LearnedHorizon(policy), action_mode="score" if config.action == "score" else "generate"
+    mode, horizon = "score" if config.action == "score" else "generate", LearnedHorizon(policy)
+    planner = (
+        AvoidingPlanner(policy, world_model, horizon, config.avoid)
+        if config.avoid
+        else ItpPlanner(policy, world_model, horizon, action_mode=mode)
     )
     played = run_episodes(
         config.env_factory(),
