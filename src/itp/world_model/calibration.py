@@ -184,7 +184,7 @@ def measure(judged: Sequence[Judged], threshold: float, kind: str, bins: int) ->
     }
 
 
-def reliability(judged: Sequence[Judged], bins: int) -> list[dict[str, float | int | None]]:
+def reliability(judged: Sequence[Judged], bins: int) -> list[dict[str, float]]:
     """See `measure`; the surest row comes last."""
     ordered = sorted(judged)
     edges = [round(len(ordered) * i / bins) for i in range(bins + 1)]
@@ -194,8 +194,8 @@ def reliability(judged: Sequence[Judged], bins: int) -> list[dict[str, float | i
             "n": len(row),
             "logprob_low": row[0].logprob,
             "logprob_high": row[-1].logprob,
-            "token_probability": mean([exp(item.logprob) for item in row]),
-            "right": mean([item.right for item in row]),
+            "token_probability": sum(exp(item.logprob) for item in row) / len(row),
+            "right": sum(item.right for item in row) / len(row),
         }
         for row in rows
     ]
