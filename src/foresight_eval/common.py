@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from itp.cli import authors
 from itp.errors import CheckpointError, ConfigError
+from itp.planners.prompt_factory import PromptFlags, ServerFlags
 
 if TYPE_CHECKING:
     from itp.cli import eval as itp_eval
     from itp.types import Trajectory
 
-LATER = "comes with a later release"
+DEEPSEEK = "openai:https://api.deepseek.com/v1"
+DEEPSEEK_KEY = "DEEPSEEK_API_KEY"
+DEEPSEEK_MODEL = "deepseek-chat"
 OURS = {
     "--out": "--output_path",
     "--policy": "--policy_model",
@@ -40,7 +43,8 @@ class EvalFlags:
     output_path: Path
     """Run folder of `itp eval`; or a .json or .jsonl file, with the run folder FILE.run beside it."""
     wm_backend: str = "local"
-    """local; deepseek_api comes with a later release."""
+    """local, or deepseek_api: DeepSeek's server, with the key in the variable DEEPSEEK_API_KEY, is asked what happens
+    next; --wm_model then names the model (default: deepseek-chat)."""
     max_steps: int | None = None
     """Actions after which an episode is lost (default: the environment's own limit)."""
     max_k: int | None = None
@@ -53,7 +57,7 @@ class EvalFlags:
     """Most tokens of one imagined observation, or the world model's own limit where that is less (the authors' flag
     counts a whole foresight, written at once)."""
     decision_tokens: int | None = None
-    """Without effect: K is read from the K-head or fixed, never generated."""
+    """Without effect: an answer of one integer needs few tokens, and K is read from the K-head where there is one."""
     policy_device: str = ""
     """Device of the policy (default: the first GPU, else the CPU)."""
     wm_device: str = ""
@@ -79,41 +83,49 @@ class EvalFlags:
         return self.output_path.suffix in (".json", ".jsonl")
 
 
-def play(flags: EvalFlags, *, idle: dict[str, str], **environment: Any) -> None:
+def play(flags: EvalFlags, *, method: str = "foresight", idle: dict[str, str], **environment: Any) -> None:
     """Run `itp eval` as the flags say, and write the summary file if one is asked for.
 
     Args:
         flags: the authors' flags.
+        method: foresight, or rap.
         idle: flags of the runner that change nothing, with the reason.
         environment: fields of `itp.cli.eval.Config` that the runner decides.
 
     Raises:
-        ConfigError: a value is not allowed, or belongs to a later release.
+        ConfigError: a value is not allowed.
         CheckpointError: a model does not fit.
     """
     from itp.cli import eval as itp_eval
 
     horizon = _horizon(flags)
-    if flags.wm_backend != "local":
-        authors.check_choice("--wm_backend", flags.wm_backend, ("local", "deepseek_api"))
-        raise ConfigError(f"--wm_backend {flags.wm_backend} {LATER}, with model servers: give local")
-    if horizon != "fixed:0" and not flags.wm_model:
+    authors.check_choice("--wm_backend", flags.wm_backend, ("local", "deepseek_api"))
+    local = flags.wm_backend == "local"
+    if local and horizon != "fixed:0" and not flags.wm_model:
         raise ConfigError("--wm_model is required: name a world model, or imagine nothing with --fixed_k 0")
     policy = authors.checkpoint("--policy_model", flags.policy_model)
-    if horizon == "learned":
+    planner = "rap" if method == "rap" else "itp"
+    if planner == "itp" and horizon == "learned" and not _has_heads(policy):
+        planner, horizon = "itp-i", "prompted"
+    elif planner == "itp" and horizon == "learned":
         _check_heads(flags, policy)
+    if planner != "itp":
+        authors.warn(f"{flags.policy_model} is asked by prompts: {_WHY[planner]}")
+        environment = {**environment, "action": "", "history_steps": None}
     if flags.decision_tokens is not None:
-        idle = {**idle, "--decision_tokens": "K is read from the K-head or fixed, not generated"}
+        idle = {**idle, "--decision_tokens": "K is one integer, or read from the K-head, or fixed"}
     if environment.get("history_steps") is not None and not authors.tells_history(policy):
         idle = {**idle, "--use_history 0": "the checkpoint's state text is no list of steps"}
     with authors.flags_named(OURS):
-        world_model = authors.checkpoint("--wm_model", flags.wm_model) if flags.wm_model else ""
+        world_model = authors.checkpoint("--wm_model", flags.wm_model) if flags.wm_model and local else ""
         config = itp_eval.Config(
             out=flags.run_folder,
-            planner="itp",
-            horizon=horizon,
-            policy=policy,
-            world_model=world_model,
+            planner=planner,
+            horizon="" if planner == "rap" else horizon,
+            policy=policy if planner == "itp" else f"transformers:{policy}",
+            world_model=world_model if local else DEEPSEEK,
+            prompting=PromptFlags(wm_model="" if local else flags.wm_model or DEEPSEEK_MODEL),
+            server=ServerFlags(wm_key_env=DEEPSEEK_KEY),
             k_max=_largest(flags, policy),
             max_steps=flags.max_steps,
             max_observation_tokens=_observation_limit(flags, world_model),
@@ -156,21 +168,26 @@ def _observation_limit(flags: EvalFlags, world_model: str) -> int | None:
 
 def _largest(flags: EvalFlags, policy: str) -> int | None:
     """K_max for `itp eval`: the K-head's own where there is one, else what the flags name."""
-    from itp.policy.checkpoint import HEADS_FILE
-
-    if (Path(policy) / HEADS_FILE).is_file():
+    if _has_heads(policy):
         return None
     return max(flags.max_k or 0, flags.fixed_k, 1)
 
 
-def _check_heads(flags: EvalFlags, policy: str) -> None:
-    from itp.policy.checkpoint import HEADS_FILE, read_itp_config
+_WHY = {
+    "rap": "--method rap is a search by prompts",
+    "itp-i": "it has no K-head (--fixed_k -1); train one with the stages label and sft, or give --fixed_k K",
+}
 
-    if not (Path(policy) / HEADS_FILE).is_file():
-        raise CheckpointError(
-            f"--fixed_k -1 lets the policy choose K, and {flags.policy_model} has no K-head: train one with the stages "
-            f"label and sft, or give --fixed_k K; K by prompt (ITP-I) {LATER}"
-        )
+
+def _has_heads(policy: str) -> bool:
+    from itp.policy.checkpoint import HEADS_FILE
+
+    return (Path(policy) / HEADS_FILE).is_file()
+
+
+def _check_heads(flags: EvalFlags, policy: str) -> None:
+    from itp.policy.checkpoint import read_itp_config
+
     stored = read_itp_config(policy).k_max
     if flags.max_k is not None and flags.max_k != stored:
         raise CheckpointError(

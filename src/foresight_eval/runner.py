@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from foresight_eval.common import LATER, EvalFlags, play
+from foresight_eval.common import EvalFlags, play
 from itp.cli import authors
-from itp.errors import ConfigError, DataError
+from itp.errors import DataError
 
 SPLITS = {"seen": "valid_seen", "unseen": "valid_unseen", "train": "train"}
 
@@ -22,7 +22,7 @@ class Config(EvalFlags):
     """Evaluate a policy with a world model on ALFWorld; the authors' flags."""
 
     method: str = "foresight"
-    """foresight (imagine, then act); rap comes with a later release."""
+    """foresight (imagine, then act), or rap (Monte Carlo tree search by prompts)."""
     split: str = "seen"
     """seen, unseen or train."""
     env_data_root: Path | None = None
@@ -41,8 +41,6 @@ class Config(EvalFlags):
 def run(config: Config) -> None:
     """Evaluate; the same command again resumes."""
     authors.check_choice("--method", config.method, ("foresight", "rap"))
-    if config.method == "rap":
-        raise ConfigError(f"--method rap {LATER}, with the other baselines: give foresight")
     authors.check_choice("--split", config.split, tuple(SPLITS))
     authors.check_choice("--force_admissible_action", config.force_admissible_action, (0, 1))
     if config.env_data_root is not None and not config.env_data_root.exists():
@@ -54,6 +52,7 @@ def run(config: Config) -> None:
     }
     play(
         config,
+        method=config.method,
         idle=idle,
         env="alfworld",
         split=SPLITS[config.split],

@@ -174,6 +174,24 @@ def test_a_fixed_k_is_never_changed(alfworld_data: Path, files: Files, tmp_path:
 
 
 @pytest.mark.realdata
+@pytest.mark.realdata
+@pytest.mark.parametrize(("words", "planner"), [(["--method", "rap"], "rap"), (["--fixed_k", "-1"], "itp-i prompted")])
+def test_what_needs_prompts_is_asked_by_prompts(
+    alfworld_data: Path,
+    files: Files,
+    tmp_path: Path,
+    words: list[str],
+    planner: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out"
+    models = ["--policy_model", str(files.policy), "--wm_model", str(files.world_model)]
+    play = ["--env_data_root", str(alfworld_data), "--episodes", "1", "--max_steps", "1", "--max_k", "1"]
+    assert runner.main([*models, *play, *words, "--foresight_tokens", "4", "--output_path", str(out)]) == 0
+    assert json.loads((out / "results.json").read_text())["planner"] == planner
+    assert "is asked by prompts" in capsys.readouterr().err
+
+
 def test_real_expert_rows_are_told_as_the_environment_tells_them(alfworld_data: Path, tmp_path: Path) -> None:
     from itp import make_env
     from itp.data.formats import read_trajectories

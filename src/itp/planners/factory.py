@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 from itp.errors import ConfigError
 from itp.planners.base import Planner
-from itp.planners.prompt_factory import PROMPTED, PromptFlags, ServerFlags, build_prompted, is_prompted
+from itp.planners.prompt_factory import (
+    PROMPTED,
+    PromptFlags,
+    ServerFlags,
+    backend_of,
+    build_prompted,
+    is_prompted,
+    prompted_world_model,
+)
 
 if TYPE_CHECKING:
     from itp.envs.base import TextEnv
@@ -162,6 +170,8 @@ def _build_model_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | No
 
 
 def _world_model(spec: PlannerSpec, make_env: Callable[[], TextEnv] | None) -> WorldModel:
+    if backend_of(spec.world_model):
+        return prompted_world_model(spec)
     return load_world_model(
         spec.world_model,
         spec.wm_device or spec.device,

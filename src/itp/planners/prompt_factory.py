@@ -71,7 +71,7 @@ class ServerFlags:
 
 def is_prompted(planner: str, policy: str) -> bool:
     """Whether the planner asks a language model instead of playing a trained checkpoint."""
-    return planner in PROMPTED or (planner == "act" and _backend(policy) != "")
+    return planner in PROMPTED or (planner == "act" and backend_of(policy) != "")
 
 
 def check_prompted(spec: PlannerSpec) -> None:
@@ -92,7 +92,7 @@ def check_prompted(spec: PlannerSpec) -> None:
         raise ConfigError("--temperature 0 makes all attempts of multi-attempt alike: give more, such as 0.7")
     if spec.action == "score" and spec.planner != "act":
         raise ConfigError(f"--action score is not possible with --planner {spec.planner}: its answers are read")
-    if spec.action == "score" and _backend(spec.policy) == "openai":
+    if spec.action == "score" and backend_of(spec.policy) == "openai":
         raise ConfigError(
             "--action score needs log-probabilities of whole commands, which servers do not give: leave it out"
         )
@@ -187,21 +187,37 @@ def _compute_matched(spec: PlannerSpec, policy: PromptedPolicy, short: Sampling,
 
 def _world_model(spec: PlannerSpec, policy: PromptedPolicy, make_env: Callable[[], TextEnv] | None) -> WorldModel:
     """The one that `--world-model` names; without it the policy's own model, as in RAP."""
-    from itp.lm.base import Sampling
     from itp.planners.factory import load_world_model
-    from itp.world_model.prompted import OBSERVATION_TOKENS, PromptedWorldModel
+    from itp.world_model.prompted import PromptedWorldModel
 
-    device, dtype = spec.wm_device or spec.device, spec.wm_dtype or spec.dtype
-    sampling = Sampling(spec.max_observation_tokens or OBSERVATION_TOKENS)
     if not spec.world_model:
-        return PromptedWorldModel(policy, sampling)
-    if _backend(spec.world_model):
-        key_env = spec.server.wm_key_env or spec.server.key_env
-        asked = _asked(spec, spec.world_model, spec.prompting.wm_model, key_env, device, dtype)
-        return PromptedWorldModel(asked, sampling)
+        return PromptedWorldModel(policy, _observation(spec))
+    if backend_of(spec.world_model):
+        return prompted_world_model(spec)
     return load_world_model(
-        spec.world_model, device, dtype, max_observation_tokens=spec.max_observation_tokens, make_env=make_env
+        spec.world_model,
+        spec.wm_device or spec.device,
+        spec.wm_dtype or spec.dtype,
+        max_observation_tokens=spec.max_observation_tokens,
+        make_env=make_env,
     )
+
+
+def prompted_world_model(spec: PlannerSpec) -> WorldModel:
+    """The language model that `--world-model BACKEND:...` names, asked for what happens next."""
+    from itp.world_model.prompted import PromptedWorldModel
+
+    key_env = spec.server.wm_key_env or spec.server.key_env
+    device, dtype = spec.wm_device or spec.device, spec.wm_dtype or spec.dtype
+    asked = _asked(spec, spec.world_model, spec.prompting.wm_model, key_env, device, dtype)
+    return PromptedWorldModel(asked, _observation(spec))
+
+
+def _observation(spec: PlannerSpec) -> Sampling:
+    from itp.lm.base import Sampling
+    from itp.world_model.prompted import OBSERVATION_TOKENS
+
+    return Sampling(spec.max_observation_tokens or OBSERVATION_TOKENS)
 
 
 def _asked(spec: PlannerSpec, path: str, model: str, key_env: str, device: str, dtype: str) -> PromptedPolicy:
@@ -209,7 +225,7 @@ def _asked(spec: PlannerSpec, path: str, model: str, key_env: str, device: str, 
     from itp.policy.templates import load_templates
 
     templates = load_templates(spec.prompting.prompts)
-    lm = _language_model(spec, path if _backend(path) else f"transformers:{path}", model, key_env, device, dtype)
+    lm = _language_model(spec, path if backend_of(path) else f"transformers:{path}", model, key_env, device, dtype)
     return PromptedPolicy(lm, templates, max_prompt_tokens=spec.prompting.max_prompt_tokens)
 
 
@@ -229,7 +245,7 @@ def _language_model(spec: PlannerSpec, path: str, model: str, key_env: str, devi
     )
 
 
-def _backend(path: str) -> str:
+def backend_of(path: str) -> str:
     """The backend that a model's name begins with, "" for a plain path."""
     name, colon, _ = path.partition(":")
     return name if colon and name in BACKENDS else ""
