@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from itp.lm.base import Completion, Sampling
+from itp.lm.base import Completion, Sampling, Scores
+from itp.lm.chat import Prompt
 from itp.state_text.prompts import PromptBuilder
 from itp.state_text.renderers import get_renderer
 from itp.world_model.text import TextWorldModel
@@ -21,15 +22,17 @@ class Asked:
     def __init__(self) -> None:
         self.prompts: list[str] = []
 
-    def generate(self, prompts: Sequence[str], sampling: Sampling) -> list[Completion]:
-        self.prompts += prompts
-        return [Completion(prompt[-9:], -1.0, 7, 3) for prompt in prompts]
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, seeds: Sequence[int] | None = None
+    ) -> list[Completion]:
+        self.prompts += map(str, prompts)
+        return [Completion(str(prompt)[-9:], -1.0, 7, 3) for prompt in prompts]
 
-    def score(self, prompts: Sequence[str], continuations: Sequence[Sequence[str]]) -> list:
+    def score(self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[str]]) -> list[Scores]:
         raise NotImplementedError
 
-    def count_tokens(self, text: str) -> int:
-        return len(text)
+    def count_tokens(self, text: Prompt) -> int:
+        return len(str(text))
 
 
 def model_of(language_model: Asked, temperature: float = 0.0) -> TextWorldModel:
