@@ -114,6 +114,7 @@ def plain(trajectory: Trajectory) -> Trajectory:
                 step.decision,
                 policy_usage=timeless(step.decision.policy_usage),
                 world_model_usage=timeless(step.decision.world_model_usage),
+                imagination_usage=timeless(step.decision.imagination_usage),
             ),
         )
         for step in trajectory.steps

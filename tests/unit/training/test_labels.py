@@ -277,7 +277,7 @@ def test_equal_states_are_imagined_once(tmp_path: Path, inputs: list[str], monke
     monkeypatch.setattr(
         pseudo_label, "_foresights", lambda items, *rest: asked.append(len(items)) or foresights(items, *rest)
     )
-    words = [*inputs, "--data", twice, "--states", "0"]
+    words = [*inputs[2:], "--data", twice, "--states", "0"]
     assert main(["label", *words, "--out", str(tmp_path / "out")]) == 0
     labels = read_labels(tmp_path / "out")
     assert sum(asked) == len({(one.state, one.action) for one in labels}) == len(labels) // 2

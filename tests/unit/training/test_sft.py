@@ -220,7 +220,7 @@ def test_a_foreign_base_learns_our_special_tokens_and_where_to_end(tmp_path: Pat
         (["--base", "scratch:huge"], "--base scratch:huge is unknown: choose scratch:tiny|small|base"),
         (["--renderer", "prose"], "renderer prose is unknown: choose one of history-v1, memory-v1"),
         (["--held-out", "0.9"], "--held-out 0.9 is not allowed"),
-        (["--data", "nowhere"], "--data nowhere holds no trajectories"),
+        (["--data", "nowhere"], "--data is given twice"),
     ],
 )
 def test_wrong_settings_are_refused_in_one_line(
@@ -228,3 +228,8 @@ def test_wrong_settings_are_refused_in_one_line(
 ) -> None:
     assert train(write_episodes(tmp_path / "data", 4), tmp_path / "out", *words) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_folder_without_trajectories_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(tmp_path / "nowhere", tmp_path / "out") == 2
+    assert f"--data {tmp_path / 'nowhere'} holds no trajectories" in capsys.readouterr().err
