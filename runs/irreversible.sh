@@ -28,9 +28,9 @@ for seed in 0 1 2; do
     --out "$out/a2c-$seed"
 done
 
-# 4. The table.
-for name in warmup a2c-0 a2c-1 a2c-2; do
-  "$itp" eval "${env[@]}" "${look[@]}" --split valid --planner itp --horizon learned --policy "$out/$name/model" \
-    --episodes 200 --seed 0 --batch-size 64 --out "$out/eval/$name"
+# 4. The table: the warm-up, then the weights of each seed that did best on the validation cut, and its last ones.
+for name in warmup/model a2c-{0,1,2}/{best,model}; do
+  "$itp" eval "${env[@]}" "${look[@]}" --split valid --planner itp --horizon learned --policy "$out/$name" \
+    --episodes 200 --seed 0 --batch-size 64 --out "$out/eval/${name/\//-}"
 done
 "$itp" compare "$out"/eval/*

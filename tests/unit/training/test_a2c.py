@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +24,7 @@ from itp.training.a2c import Config
 from itp.training.a2c_actor import MAX_FAILURES, Actor, Transition
 from itp.training.a2c_loss import Learner, a2c_losses
 from itp.types import State
+from itp.world_model.base import Prediction
 from models import imagined, make_actor, make_policy, save_policy, save_world_model, some_states
 
 COMMANDS = ("look", "go to drawer 1", "go to drawer 12", "inventory")
@@ -181,6 +182,44 @@ def test_generated_actions_are_sent_as_they_are_and_scored_as_the_tokens_drawn()
             found = a2c_losses([transition], -torch.ones(1), torch.zeros(1), policy, settings)["policy_loss"]
             k = policy.control([transition.state]).horizon_logits_BK[0].log_softmax(-1)[transition.horizon]
         assert float(found) == pytest.approx(expected + float(k), abs=1e-3)
+
+
+class _Foretold:
+    """A world model that foretells the loss of everything for one command."""
+
+    name = "foretold"
+
+    def __init__(self, fatal: str) -> None:
+        self.fatal = fatal
+
+    def predict(self, states: Sequence[State], actions: Sequence[str]) -> list[Prediction]:
+        return [Prediction("It breaks for good." if a == self.fatal else f"{a}: fine.") for a in actions]
+
+
+def test_looking_first_passes_over_what_breaks_and_answers_for_the_first_draw() -> None:
+    """K = 1 replaces a fatal first draw; K = 0 sends it. Either way the gradient is that of what was drawn first."""
+    settings, fatal = config(rollout=1, envs=8, avoid=("for good",), temperature=8.0), "look"
+    player, sent = make_actor(settings, make_policy("history-v1", k_max=1), _Foretold(fatal)), []
+    step_envs = player.envs.step
+    player.envs.step = lambda actions: sent.append(dict(actions)) or step_envs(actions)
+    seen = set()
+    for _ in range(40):
+        states = {}
+        for number in range(8):
+            if number not in player.slots:
+                player._begin(number)
+            states[number] = player.slots[number].commands
+        (step,) = player.collect()
+        for number, transition in enumerate(step):
+            first, done = states[number][transition.action], sent[-1][number]
+            assert transition.foresight == imagined(), "the policy is shown no foresight"
+            if transition.horizon == 0:
+                assert done == first
+            else:
+                assert done != fatal
+                assert first in (done, fatal)
+            seen.add((transition.horizon, first == fatal))
+    assert {(0, True), (1, True)} <= seen, "the fatal command was never drawn, so this test shows nothing"
 
 
 def test_gradients_of_the_loss_are_those_of_a_plain_float64_computation() -> None:
