@@ -1,17 +1,18 @@
-"""What batching gives prompted planners: decisions a second at 16 episodes side by side against one at a time, and
-twenty scored commands behind one shared prompt against twenty whole prompts in a batch.
+"""What batching gives prompted planners: 16 episodes side by side against one decision at a time, and twenty scored
+commands behind one shared prompt against twenty whole prompts in a batch.
 
     python benchmarks/prompted_batching.py --checkpoint out/prompted/model/model --prompts configs/prompts/short
     python benchmarks/prompted_batching.py                          # random weights (5.9M), the default prompts
 
-Both ways decide in the very same states and must decide alike, or the run fails. Medians of several runs, in turns.
+Recorded episodes are decided again, step after step, three ways: `transformers.generate` one prompt at a time (what a
+plain loop does), our engine one decision at a time, and our engine with all episodes side by side. All decide in the
+very same states and must decide alike, or the run fails. Medians of several runs, in turns.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ import torch
 from itp import make_env
 from itp.data.collect import NoisyPlanner
 from itp.lm.base import Sampling
+from itp.lm.generic import GenericEngine
 from itp.lm.transformers import TransformersLM
 from itp.lm.trie import TokenTrie
 from itp.planners.base import Planner
@@ -35,7 +37,7 @@ from itp.policy.templates import load_templates
 from itp.rollout.lockstep import run_episodes
 from itp.training.progress import quiet_libraries
 from itp.training.scratch import fresh_model, train_tokenizer
-from itp.types import Decision, DecisionContext
+from itp.types import DecisionContext
 from itp.world_model.prompted import PromptedWorldModel
 
 
@@ -52,7 +54,7 @@ def _prompts_as_text() -> list:
     policy = PromptedPolicy(_Counter())  # pyright: ignore[reportArgumentType]
     from itp.planners.prompting import question
 
-    return [policy.chat(question("act", context)) for context in contexts_of(64)]
+    return [policy.chat(question("act", context)) for step in contexts_of(16, 4) for context in step]
 
 
 class _Counter:
@@ -62,8 +64,8 @@ class _Counter:
         return 0
 
 
-def contexts_of(count: int) -> list[DecisionContext]:
-    """States of noisy expert play with their possible commands."""
+def contexts_of(count: int, steps: int) -> list[list[DecisionContext]]:
+    """The first decisions of noisy expert episodes with their commands: a list of steps, each over episodes."""
     games = partial(make_env, "household", split="train", max_steps=12)
     played = run_episodes(
         games,
@@ -73,54 +75,85 @@ def contexts_of(count: int) -> list[DecisionContext]:
         max_steps=12,
         seed=0,
     )
-    rng, found = random.Random(0), []
-    for trajectory in played:
-        number = rng.randrange(len(trajectory.steps))
-        found.append(DecisionContext(trajectory.states()[number], trajectory.steps[number].admissible, number))
-    return found
+    return [
+        [
+            DecisionContext(trajectory.states()[n], trajectory.steps[n].admissible, n)
+            for trajectory in played
+            if n < len(trajectory.steps)
+        ]
+        for n in range(steps)
+    ]
 
 
-def planners(lm: TransformersLM, prompts: Path | None) -> dict[str, Callable[[], Planner]]:
-    def policy() -> PromptedPolicy:
-        fresh = TransformersLM(lm.model, lm.tokenizer, name=lm.name)  # knows no prompt yet
+class PlainLM(TransformersLM):
+    """The same model by `transformers` alone: no shared beginnings, no drafts."""
+
+    @property
+    def engine(self) -> GenericEngine:
+        """`transformers` alone."""
+        return self._generic
+
+
+def planners(lm: TransformersLM, prompts: Path | None, answer_tokens: int) -> dict[str, Callable[[type], Planner]]:
+    def policy(kind: type[TransformersLM]) -> PromptedPolicy:
+        fresh = kind(lm.model, lm.tokenizer, name=lm.name)  # knows no prompt yet
         return PromptedPolicy(fresh, load_templates(prompts))
 
-    def itp_i(k: int) -> Planner:
-        own = policy()
-        world_model = PromptedWorldModel(own, Sampling(48))
-        return ItpIPlanner(own, world_model, FixedHorizon(k), reflected=Sampling(64), direct=Sampling(24))
+    def prompting(name: str, tokens: int) -> Callable[[type], Planner]:
+        return lambda kind: PromptingPlanner(policy(kind), name, Sampling(tokens))
+
+    def itp_i(k: int) -> Callable[[type], Planner]:
+        def make(kind: type) -> Planner:
+            own = policy(kind)
+            world_model = PromptedWorldModel(own, Sampling(48))
+            direct, reflected = Sampling(24), Sampling(answer_tokens)
+            return ItpIPlanner(own, world_model, FixedHorizon(k), reflected=reflected, direct=direct)
+
+        return make
 
     return {
-        "act": lambda: PromptingPlanner(policy(), "act", Sampling(24)),
-        "cot": lambda: PromptingPlanner(policy(), "cot", Sampling(64)),
-        "itp-i fixed:1": lambda: itp_i(1),
-        "itp-i fixed:3": lambda: itp_i(3),
+        "act": prompting("act", 24),
+        "cot": prompting("cot", answer_tokens),
+        "itp-i fixed:1": itp_i(1),
+        "itp-i fixed:3": itp_i(3),
     }
 
 
-def timed(make: Callable[[], Planner], contexts: Sequence[DecisionContext], batch: int) -> tuple[float, list[Decision]]:
-    planner, decisions = make(), []
-    start = time.perf_counter()
-    for first in range(0, len(contexts), batch):
-        decisions += planner.decide(contexts[first : first + batch])
-    return len(contexts) / (time.perf_counter() - start), decisions
+def timed(
+    planner: Planner, steps: Sequence[Sequence[DecisionContext]], *, together: bool
+) -> tuple[float, list[tuple[str, object]]]:
+    """Decisions a second, and the decisions by episode and step."""
+    episodes = range(len(steps[0]))
+    order = steps if together else [[step[e]] for e in episodes for step in steps if e < len(step)]
+    decided, start = [], time.perf_counter()
+    for contexts in order:
+        decided += [(c.state, d) for c, d in zip(contexts, planner.decide(contexts), strict=True)]
+    rate = len(decided) / (time.perf_counter() - start)
+    return rate, sorted(((str(state), (d.action, d.foresight)) for state, d in decided), key=lambda pair: pair[0])
 
 
 def compare_decisions(lm: TransformersLM, args: argparse.Namespace) -> None:
-    contexts = contexts_of(args.batch)
-    print(f"| planner | one at a time, decisions/s | {args.batch} side by side | ratio | same decisions |")
-    print("|---|---:|---:|---:|---|")
-    for name, make in planners(lm, args.prompts).items():
-        alone, together, same = [], [], True
+    steps = contexts_of(args.episodes, args.steps)
+    ways = {
+        "transformers, one at a time": (PlainLM, False),
+        "ours, one at a time": (TransformersLM, False),
+        f"ours, {args.episodes} side by side": (TransformersLM, True),
+    }
+    print(f"| planner | {' | '.join(f'{way}, decisions/s' for way in ways)} | against transformers | against ours |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for name, make in planners(lm, args.prompts, args.answer_tokens).items():
+        rates: dict[str, list[float]] = {way: [] for way in ways}
+        outputs = []
         for _ in range(args.runs):
-            rate, first = timed(make, contexts, 1)
-            alone.append(rate)
-            rate, second = timed(make, contexts, args.batch)
-            together.append(rate)
-            same = same and [(d.action, d.foresight) for d in first] == [(d.action, d.foresight) for d in second]
-        one, many = statistics.median(alone), statistics.median(together)
-        print(f"| {name} | {one:.2f} | {many:.2f} | {many / one:.1f} | {'yes' if same else 'NO'} |", flush=True)
-        if not same:
+            for way, (kind, together) in ways.items():
+                rate, output = timed(make(kind), steps, together=together)
+                rates[way].append(rate)
+                outputs.append(output)
+        plain, one, many = (statistics.median(rates[way]) for way in ways)
+        print(
+            f"| {name} | {plain:.2f} | {one:.2f} | {many:.2f} | {many / plain:.1f}x | {many / one:.1f}x |", flush=True
+        )
+        if any(output != outputs[0] for output in outputs):
             raise SystemExit(f"{name} decides otherwise in a batch")
 
 
@@ -156,7 +189,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", default="", help="model folder (default: random weights)")
     parser.add_argument("--prompts", type=Path, default=None, help="folder of templates")
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--episodes", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=6, help="decisions of each episode")
+    parser.add_argument("--answer-tokens", type=int, default=64, help="longest answer with thoughts")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
