@@ -17,6 +17,9 @@ SLOW = 1.0
 """Seconds that a slow answer takes."""
 
 
+_INSTEAD = {"max_tokens": ", use max_completion_tokens"}
+
+
 class FaultServer:
     """Runs in a thread on an ephemeral port of loopback.
 
@@ -26,6 +29,7 @@ class FaultServer:
         by_word: fault of every request whose prompt holds a word.
         answer: from the text of the prompt to the message (or the fields of it) of a good answer.
         usage: whether good answers tell it.
+        rejects: fields of a request that it refuses by name.
 
     Attributes:
         requests: (path, body) of each, in order of arrival.
@@ -72,7 +76,7 @@ class FaultServer:
             self.keys.append(key)
             rejected = self.rejects & set(body)
             if rejected:
-                return "400"
+                return "400 " + " ".join(f"Unsupported: {name}{_INSTEAD.get(name, '')}." for name in rejected)
             word = next((fault for word, fault in self.by_word.items() if word in prompt_of(body)), None)
             return word or (self.faults.pop(0) if self.faults else "good")
 
@@ -130,8 +134,9 @@ class FaultServer:
                 elif fault == "cut":
                     self.reply(200, good[: len(good) // 2], length=len(good))
                 else:
-                    said = f"refused\n{self.headers.get('authorization')}"
-                    self.reply(int(fault), json.dumps({"error": {"message": said, "type": "x"}}))
+                    status, _, unsupported = fault.partition(" ")
+                    said = unsupported or f"refused\n{self.headers.get('authorization')}"
+                    self.reply(int(status), json.dumps({"error": {"message": said, "type": "x"}}))
 
             def reply(self, status: int, text: str, length: int | None = None) -> None:
                 data = text.encode()

@@ -8,8 +8,9 @@ a thread of its own. See docs/servers.md.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from itp.errors import ConfigError, ScoringUnsupported, ServerError
@@ -24,6 +25,40 @@ MAX_STOPS = 4
 """Stops that the API takes; answers are cut at the others here."""
 _SEEDS = 2**31
 """Seeds are folded below this: some servers keep 32 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What a server takes in a conversation's request; the first is what vLLM, SGLang and most others understand.
+
+    Args:
+        template_options: the switch of thinking goes along (`chat_template_kwargs`).
+        limit: the field that limits the answer; OpenAI's thinking models know `max_completion_tokens` only.
+        temperature: the temperature is sent; OpenAI's thinking models have none.
+    """
+
+    template_options: bool = True
+    limit: str = "max_tokens"
+    temperature: bool = True
+
+    def put(self, body: dict[str, Any], *, thinks: bool) -> dict[str, Any]:
+        """The request in these terms."""
+        kept = {key: value for key, value in body.items() if key != "max_tokens"}
+        if not self.temperature:
+            kept = {key: value for key, value in kept.items() if key not in ("temperature", "top_p")}
+        options = {"extra_body": {"chat_template_kwargs": {"enable_thinking": thinks}}} if self.template_options else {}
+        return {**kept, self.limit: body["max_tokens"], **options}
+
+    def after(self, error: ServerError) -> Dialect | None:
+        """What to try after a refusal: what the server named, or else no switch of thinking; None to give up."""
+        if error.status not in (400, 422):
+            return None
+        if self.limit == "max_tokens" and "max_completion_tokens" in str(error):
+            return replace(self, limit="max_completion_tokens")
+        if self.temperature and "temperature" in str(error) and "support" in str(error).lower():
+            warnings.warn(f"{error}: its own temperature is used, so that answers differ between runs", stacklevel=2)
+            return replace(self, temperature=False)
+        return replace(self, template_options=False) if self.template_options else None
 
 
 class OpenAILM:
@@ -55,7 +90,7 @@ class OpenAILM:
     ) -> None:
         self.name, self.url, self.thinking_tokens, self.logprobs = model, url, thinking_tokens, logprobs
         self._server = ModelServer(url, model, key_env, max_concurrency, retries or Retries())
-        self._takes_template_options = True
+        self._dialect = Dialect()
 
     @property
     def identity(self) -> str:
@@ -129,21 +164,22 @@ class OpenAILM:
         ]
 
     async def _complete(self, prompt: Prompt, sampling: Sampling) -> Completion:
-        """One answer; a server that rejects the switch of thinking is asked once more without it."""
+        """One answer; what the server does not take of a conversation's request is put otherwise, then and later."""
         body = self._body(prompt, sampling)
         if not isinstance(prompt, Chat):
             return read_completion(await self._server.complete(body), prompt, sampling)
-        if self._takes_template_options:
-            options = {"chat_template_kwargs": {"enable_thinking": self.thinking_tokens > 0}}
+        dialect = self._dialect
+        while True:
             try:
-                data = await self._server.chat({**body, "extra_body": options})
-                return read_completion(data, prompt, sampling)
+                data = await self._server.chat(dialect.put(body, thinks=self.thinking_tokens > 0))
             except ServerError as error:
-                if error.status not in (400, 422):
+                other = dialect.after(error)
+                if other is None:
                     raise
-        data = await self._server.chat(body)
-        self._takes_template_options = False
-        return read_completion(data, prompt, sampling)
+                dialect = other
+            else:
+                self._dialect = dialect
+                return read_completion(data, prompt, sampling)
 
     def _body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
         """A request. Stops of white space stay here: at the head of an answer, which is stripped, they mean nothing.

@@ -273,6 +273,24 @@ def test_a_server_that_knows_no_template_options_is_asked_without_them() -> None
     assert len(server.requests) == 3
 
 
+def test_a_server_that_limits_completion_tokens_and_has_no_temperature_is_asked_in_its_terms() -> None:
+    with FaultServer(rejects=["max_tokens", "temperature", "chat_template_kwargs"]) as server:
+        lm = client(server)
+        with pytest.warns(UserWarning, match="its own temperature"):
+            assert lm.generate([HI], Sampling(max_new_tokens=5))[0].text == "echo hi"
+        assert lm.generate([Chat.of("again")], Sampling(max_new_tokens=5))[0].text == "echo again"
+    _, body = server.requests[-1]
+    assert len(server.requests) == 5, "the terms are found once"
+    assert body["max_completion_tokens"] == 5
+    assert not {"max_tokens", "temperature", "chat_template_kwargs"} & set(body)
+
+
+def test_a_request_that_is_wrong_otherwise_is_refused_with_the_servers_words() -> None:
+    with FaultServer(rejects=["messages"]) as server, pytest.raises(ServerError, match="Unsupported: messages"):
+        client(server).generate([HI], Sampling())
+    assert len(server.requests) == 2
+
+
 def test_answers_end_before_a_stop_even_if_the_server_kept_it() -> None:
     with FaultServer(answer=lambda prompt: "\ngo\nObservation: x") as server:
         (answer,) = client(server).generate(["a"], Sampling(stop=("\n", "\nObs", "1", "2", "3", "4")))
