@@ -30,8 +30,8 @@ class RandomPlanner:
 class ExpertPlanner:
     """The environment's own expert where it tells its plan, else the exploring expert of household games.
 
-    The exploring expert knows only what the player has seen. Where a plan was told and the player has left it, a random
-    admissible command is taken.
+    The exploring expert knows only what the player has seen. Where a plan was told and the player has left it, or it
+    was too short, a random admissible command is taken; where none is listed, the last one again.
     """
 
     name = "expert"
@@ -49,9 +49,10 @@ class ExpertPlanner:
         belief = Belief.of(context.state)
         if belief.goal.target:
             return Decision(action=self.expert.act(belief, context.admissible), parse="expert")
-        if not context.state.history or not context.admissible:
+        if not context.state.history:
             raise EnvError(
                 "the expert knows household and ALFWorld games only, and this environment tells no plan: "
                 "add --env-option expert=true if it has one"
             )
-        return Decision(action=random.Random(context.seed).choice(context.admissible), parse="random")
+        commands = context.admissible or (context.state.history[-1][0],)
+        return Decision(action=random.Random(context.seed).choice(commands), parse="random")

@@ -226,3 +226,13 @@ def test_planners_are_named_after_what_they_do(tmp_path: Path) -> None:
 def test_a_planner_without_a_world_model_refuses_to_imagine() -> None:
     with pytest.raises(ValueError, match="without a world model"):
         ItpPlanner(make_policy(), None, FixedHorizon(1)).decide(contexts(1))
+
+
+def test_an_expert_whose_plan_was_too_short_says_its_last_command_again_where_none_is_listed() -> None:
+    """Some of ScienceWorld's gold paths end before the task does; one such game must not end a whole run."""
+    state = State("boil water", "a room", (("wait", "Time passes."),))
+    planner = ExpertPlanner()
+    assert planner.decide([DecisionContext(state, None, 0)])[0].action == "wait"
+    assert planner.decide([DecisionContext(state, ("look",), 0)])[0].action == "look"
+    with pytest.raises(EnvError, match="tells no plan"):
+        planner.decide([DecisionContext(State("boil water", "a room"), None, 0)])
