@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every prompted planner on the same household games with the same small model, and one table at the end. The model is
-# trained here, from scratch, to answer all prompts (a few minutes on CPU); give a MODEL (transformers:PATH or openai:URL)
-# to play with your own, and the default prompts instead of the short ones. Every step resumes when run again.
+# trained here, from scratch, to answer all prompts (about 20 minutes on one CPU core); give a MODEL (transformers:PATH or
+# openai:URL) to play with your own, and the default prompts instead of the short ones. Every step resumes.
 #   bash runs/prompted_planners.sh [OUT] [MODEL] [EPISODES]
 set -euo pipefail
 out=${1:-out/prompted}
@@ -14,7 +14,7 @@ if [ -z "$model" ]; then
   prompts=(--prompts configs/prompts/short)
   "$itp" collect --env household --env-option episodes=600 --max-steps 30 --epsilon 0 0.3 --episodes 600 --keep-commands \
     --out "$out/data"
-  "$itp" train policy --data "$out/data" --objective prompts "${prompts[@]}" --base scratch:tiny --lr 3e-3 --epochs 1 \
+  "$itp" train policy --data "$out/data" --objective prompts "${prompts[@]}" --base scratch:tiny --lr 3e-3 --epochs 3 \
     --batch-size 32 --out "$out/model"
   model=transformers:$out/model/model
 fi

@@ -307,10 +307,11 @@ def cost(config: Config, trajectories: Sequence[Trajectory]) -> dict[str, float]
 
 
 def label(config: Config) -> str:
-    """The planner's name in tables: `act`, `itp fixed:3`, `itp-i prompted`."""
+    """The planner's name in tables: `act`, `itp fixed:3`, `itp-i prompted one-shot`."""
     if config.planner not in ("itp", "itp-i"):
         return config.planner
-    return f"{config.planner} {horizon_of(config)}{' avoid' if config.avoid else ''}"
+    one_shot = config.planner == "itp-i" and config.prompting.imagination == "one-shot"
+    return f"{config.planner} {horizon_of(config)}{' avoid' if config.avoid else ''}{' one-shot' if one_shot else ''}"
 
 
 def horizon_of(config: Config) -> str:
