@@ -5,11 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from itp.agent.agent import Agent
+    from itp.agent.situation import Situation
     from itp.envs.base import TextEnv
     from itp.envs.vector import VectorEnv
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "make_env", "make_vec_env"]
+__all__ = ["Agent", "Situation", "__version__", "make_env", "make_vec_env"]
+_LAZY = {"Agent": "itp.agent.agent", "Situation": "itp.agent.situation"}
+"""Where names live that are imported when they are first asked for: `import itp` stays quick."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_LAZY[name]), name)
 
 
 def make_env(name: str, **options: Any) -> TextEnv:

@@ -62,3 +62,7 @@ class ServerError(ItpError, RuntimeError):
 
 class ScoringUnsupported(ItpError, RuntimeError):  # noqa: N818 - named after what is missing, not after a mishap
     """A backend gives no log-probabilities of a given text: choose by generation instead."""
+
+
+class Overloaded(ItpError, RuntimeError):  # noqa: N818 - a state that passes, not a mishap
+    """More decisions are waiting than is allowed, or nobody answers any more: ask again later."""

@@ -6,9 +6,10 @@ turns that into a `Step`; the steps of one episode are a `Trajectory`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeAlias
 
 
 class StopReason(StrEnum):
@@ -111,6 +112,17 @@ class ImaginedTrajectory:
 
 
 @dataclass(frozen=True, slots=True)
+class HorizonChosen:
+    """K_t was chosen: so many steps will be imagined, or fewer where a limit ends them."""
+
+    horizon: int
+
+
+Watch: TypeAlias = Callable[[HorizonChosen | ImaginedStep], None]
+"""Told, in the planner's thread, of one decision's horizon and of each of its imagined steps as they are made."""
+
+
+@dataclass(frozen=True, slots=True)
 class DecisionContext:
     """What a planner is given for one running episode.
 
@@ -129,6 +141,13 @@ class DecisionContext:
     """Tokens that this episode's decisions have spent on imagination so far, by policy and world model together."""
     imagined_steps: int = 0
     """Steps that they imagined."""
+    watch: Watch | None = field(default=None, compare=False, repr=False)
+    """Whoever wants to see this decision's imagination while it grows; planners may leave it unasked."""
+
+    def tell(self, event: HorizonChosen | ImaginedStep) -> None:
+        """Pass an event on to `watch`, where there is one."""
+        if self.watch is not None:
+            self.watch(event)
 
 
 @dataclass(frozen=True, slots=True)

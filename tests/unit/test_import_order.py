@@ -1,7 +1,8 @@
 """Imports point one way, as DESIGN.md draws them, and playing needs neither textworld nor torch.
 
-    types -> envs, lm -> state_text -> policy -> world_model -> planners -> rollout -> data
-          -> evaluation, training -> cli -> the authors' commands (foresight_eval, itp.training.train_adaptive_k)
+    types -> envs, lm -> state_text -> policy -> world_model -> planners -> rollout
+          -> data, agent -> evaluation, training, serve -> cli
+          -> the authors' commands (foresight_eval, itp.training.train_adaptive_k)
 
 Imports inside functions follow the same order, with one exception: a command's module (`itp collect`, `itp world-model
 eval`, ...) may reach anything below the command line while it runs.
@@ -29,8 +30,8 @@ LAYERS = (
     ("world_model",),
     ("planners",),
     ("rollout",),
-    ("data",),
-    ("evaluation", "training"),
+    ("data", "agent"),
+    ("evaluation", "training", "serve"),
     ("cli",),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}

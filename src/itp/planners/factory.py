@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from itp.errors import ConfigError
 from itp.planners.base import Planner
 from itp.planners.prompt_factory import (
+    NO_PARTS,
     PROMPTED,
+    Parts,
     PromptFlags,
     ServerFlags,
     backend_of,
@@ -71,19 +73,20 @@ class PlannerSpec:
     server: ServerFlags = field(default_factory=ServerFlags)
 
 
-def build_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | None = None) -> Planner:
+def build_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | None = None, parts: Parts = NO_PARTS) -> Planner:
     """Build a planner. Raises an ItpError, with the flag to change, for anything that does not fit.
 
     Args:
         spec: what a user asked for.
         make_env: makes the environment that is to be played; the world model `exact` needs it.
+        parts: models that exist already.
     """
     if spec.planner not in PLANNERS:
         raise ConfigError(f"--planner {spec.planner} is unknown: choose one of {', '.join(PLANNERS)}")
     if spec.action not in ("", *ACTION_MODES):
         raise ConfigError(f"--action {spec.action} is unknown: choose one of {', '.join(ACTION_MODES)}")
-    if is_prompted(spec.planner, spec.policy):
-        return build_prompted(spec, make_env)
+    if is_prompted(spec.planner, spec.policy) or parts.asked is not None:
+        return build_prompted(spec, make_env, parts)
     if spec.planner == "random":
         from itp.planners.simple import RandomPlanner
 
@@ -92,7 +95,7 @@ def build_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | None = No
         from itp.planners.simple import ExpertPlanner
 
         return ExpertPlanner()
-    return _build_wkm(spec) if spec.planner == "wkm" else _build_model_planner(spec, make_env)
+    return _build_wkm(spec) if spec.planner == "wkm" else _build_model_planner(spec, make_env, parts)
 
 
 def _build_wkm(spec: PlannerSpec) -> WkmPlanner:
@@ -130,7 +133,7 @@ def check_wkm(spec: PlannerSpec) -> None:
         )
 
 
-def _build_model_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | None) -> Planner:
+def _build_model_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | None, parts: Parts) -> Planner:
     if not spec.policy:
         raise ConfigError(f"--planner {spec.planner} needs --policy PATH: a folder written by `itp train policy`")
     needs_world_model = spec.planner == "itp" and spec.horizon != "fixed:0"
@@ -145,7 +148,7 @@ def _build_model_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | No
 
     if spec.planner == "itp":
         check_horizon(spec.horizon, spec.k_max)
-    policy = Policy.load(spec.policy, k_max=spec.k_max, device=spec.device, dtype=spec.dtype)
+    policy = parts.trained or Policy.load(spec.policy, k_max=spec.k_max, device=spec.device, dtype=spec.dtype)
     policy = policy if spec.history_steps is None else policy.with_history(spec.history_steps)
     action, sampling = "generate" if spec.action == "generate" else "score", Sampling(spec.action_tokens)
     if spec.planner == "act":
@@ -154,7 +157,7 @@ def _build_model_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | No
     horizon = parse_horizon(
         spec.horizon, policy=policy, k_max=k_max, world_model=spec.world_model, max_steps=spec.max_steps
     )
-    world_model = _world_model(spec, make_env) if needs_world_model else None
+    world_model = (parts.world_model or _world_model(spec, make_env)) if needs_world_model else None
     if spec.avoid and world_model is not None:
         from itp.planners.avoiding import AvoidingPlanner
 

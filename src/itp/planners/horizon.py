@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from itp.errors import ConfigError
-from itp.types import DecisionContext, Usage
+from itp.types import DecisionContext, HorizonChosen, Usage
 from itp.world_model.imagination import NO_LIMITS, Limits
 
 if TYPE_CHECKING:
@@ -42,6 +42,12 @@ class HorizonSelector(Protocol):
     def select(self, contexts: Sequence[DecisionContext]) -> list[HorizonChoice]:
         """One choice per context."""
         ...
+
+
+def tell_horizons(contexts: Sequence[DecisionContext], choices: Sequence[HorizonChoice]) -> None:
+    """Tell whoever watches these decisions how far each will look."""
+    for context, choice in zip(contexts, choices, strict=True):
+        context.tell(HorizonChosen(choice.horizon))
 
 
 class FixedHorizon:

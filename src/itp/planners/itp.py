@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Literal
 
 from itp.lm.base import Sampling
-from itp.planners.horizon import HorizonChoice, HorizonSelector
+from itp.planners.horizon import HorizonChoice, HorizonSelector, tell_horizons
 from itp.policy.model import Policy
 from itp.types import Decision, DecisionContext, Usage
 from itp.world_model.base import WorldModel
@@ -58,6 +58,7 @@ class ItpPlanner:
         choices = self.horizon.select(contexts)
         seconds = (time.perf_counter() - start) / max(len(contexts), 1)
         choices = [replace(choice, usage=replace(choice.usage, seconds=seconds)) for choice in choices]
+        tell_horizons(contexts, choices)
         imaginations = self._imagine(contexts, choices)
         decisions: list[Decision | None] = [None] * len(contexts)
         scored = [i for i, c in enumerate(contexts) if self.action_mode == "score" and c.admissible]
@@ -81,6 +82,7 @@ class ItpPlanner:
             self.policy,
             self.world_model,
             limits=[choice.limits for choice in choices],
+            watch=[context.tell for context in contexts],
         )
 
     def _score(

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from itp.errors import ConfigError
 from itp.lm.base import Completion, Sampling
-from itp.planners.horizon import HorizonChoice, HorizonSelector
+from itp.planners.horizon import HorizonChoice, HorizonSelector, tell_horizons
 from itp.planners.prompting import ask, decide_by_answers, question
 from itp.policy.parsing import parse_integer
 from itp.policy.prompted import PromptedPolicy, tell_foresight
@@ -82,13 +82,14 @@ class ItpIPlanner:
             )
         self.policy, self.world_model, self.horizon, self.imagination = policy, world_model, horizon, imagination
         self.reflected, self.direct = reflected, direct
-        self.name = f"itp-i {horizon.name}"
+        self.name = f"itp-i {horizon.name}" + (" one-shot" if imagination == "one-shot" else "")
 
     def decide(self, contexts: Sequence[DecisionContext]) -> list[Decision]:
         """See `Planner.decide`."""
         start = time.perf_counter()
         choices = self.horizon.select(contexts)
         seconds = (time.perf_counter() - start) / max(len(contexts), 1)
+        tell_horizons(contexts, choices)
         imagined = self._imagine(contexts, choices)
         decisions: dict[int, Decision] = {}
         for reflects in (False, True):
@@ -109,9 +110,14 @@ class ItpIPlanner:
             return [NOTHING] * len(contexts)
         if self.imagination == "one-shot":
             assert isinstance(self.world_model, PromptedWorldModel)
-            return self.world_model.foresee(states, horizons, forms)
-        limits = [choice.limits for choice in choices]
-        return imagine(states, horizons, _Proposer(self.policy, contexts), self.world_model, limits=limits)
+            foreseen = self.world_model.foresee(states, horizons, forms)
+            for context, imagination in zip(contexts, foreseen, strict=True):
+                for step in imagination.foresight.steps:
+                    context.tell(step)
+            return foreseen
+        limits, watch = [choice.limits for choice in choices], [context.tell for context in contexts]
+        proposer = _Proposer(self.policy, contexts)
+        return imagine(states, horizons, proposer, self.world_model, limits=limits, watch=watch)
 
     def _act(
         self, contexts: Sequence[DecisionContext], foresights: Sequence[ImaginedTrajectory], reflects: bool

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from itp.lm.base import LanguageModel, Sampling
     from itp.planners.factory import PlannerSpec
     from itp.planners.horizon import HorizonSelector
+    from itp.policy.model import Policy
     from itp.policy.prompted import PromptedPolicy
     from itp.world_model.base import WorldModel
 
@@ -69,6 +70,23 @@ class ServerFlags:
     """Folder that keeps every answer, so that an interrupted run pays nothing twice (default: none)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Models that a program made itself, in place of those that a spec names (`itp.Agent`).
+
+    The spec then holds any words in the place of their names.
+    """
+
+    asked: PromptedPolicy | None = None
+    """The policy of prompted planners."""
+    trained: Policy | None = None
+    """The policy of `act` and `itp`."""
+    world_model: WorldModel | None = None
+
+
+NO_PARTS = Parts()
+
+
 def is_prompted(planner: str, policy: str) -> bool:
     """Whether the planner asks a language model instead of playing a trained checkpoint."""
     return planner in PROMPTED or (planner == "act" and backend_of(policy) != "")
@@ -109,19 +127,21 @@ def check_prompted(spec: PlannerSpec) -> None:
             )
 
 
-def build_prompted(spec: PlannerSpec, make_env: Callable[[], TextEnv] | None) -> Planner:
+def build_prompted(spec: PlannerSpec, make_env: Callable[[], TextEnv] | None, parts: Parts = NO_PARTS) -> Planner:
     """Build a prompted planner; models are loaded, and servers asked for their models, here."""
     check_prompted(spec)
     from itp.lm.base import Sampling
     from itp.planners.prompting import SHORT
 
-    policy = _asked(spec, spec.policy, spec.prompting.model, spec.server.key_env, spec.device, spec.dtype)
+    policy = parts.asked or _asked(
+        spec, spec.policy, spec.prompting.model, spec.server.key_env, spec.device, spec.dtype
+    )
     short = Sampling(max(spec.action_tokens, 16) + SHORT - 16)
     long = Sampling(spec.prompting.answer_tokens)
     if spec.planner == "itp-i":
-        return _itp_i(spec, policy, make_env, short, long)
+        return _itp_i(spec, policy, make_env, short, long, parts)
     if spec.planner in (*SEARCHES, "tot"):
-        return _search(spec, policy, make_env, short)
+        return _search(spec, policy, make_env, short, parts)
     if spec.planner in ("self-refine", "multi-attempt", "k-candidates"):
         return _compute_matched(spec, policy, short, long)
     from itp.planners.prompting import PromptingPlanner
@@ -131,13 +151,18 @@ def build_prompted(spec: PlannerSpec, make_env: Callable[[], TextEnv] | None) ->
 
 
 def _itp_i(
-    spec: PlannerSpec, policy: PromptedPolicy, make_env: Callable[[], TextEnv] | None, short: Sampling, long: Sampling
+    spec: PlannerSpec,
+    policy: PromptedPolicy,
+    make_env: Callable[[], TextEnv] | None,
+    short: Sampling,
+    long: Sampling,
+    parts: Parts,
 ) -> Planner:
     from itp.planners.factory import DEFAULT_K_MAX
     from itp.planners.itp_i import ItpIPlanner
 
     k_max = spec.k_max if spec.k_max is not None else DEFAULT_K_MAX
-    world_model = None if spec.horizon == "fixed:0" else _world_model(spec, policy, make_env)
+    world_model = None if spec.horizon == "fixed:0" else parts.world_model or _world_model(spec, policy, make_env)
     horizon = _horizon(spec, policy, k_max)
     return ItpIPlanner(
         policy, world_model, horizon, imagination=spec.prompting.imagination, reflected=long, direct=short
@@ -159,7 +184,7 @@ def _horizon(spec: PlannerSpec, policy: PromptedPolicy, k_max: int) -> HorizonSe
 
 
 def _search(
-    spec: PlannerSpec, policy: PromptedPolicy, make_env: Callable[[], TextEnv] | None, short: Sampling
+    spec: PlannerSpec, policy: PromptedPolicy, make_env: Callable[[], TextEnv] | None, short: Sampling, parts: Parts
 ) -> Planner:
     from itp.planners.factory import DEFAULT_K_MAX
     from itp.planners.search import Searcher
@@ -169,7 +194,8 @@ def _search(
     if spec.planner == "tot":
         searcher = Searcher(policy, None, width=flags.width, short=short)
         return TotPlanner(searcher, depth=depth, beam=flags.width)
-    searcher = Searcher(policy, _world_model(spec, policy, make_env), width=flags.width, short=short)
+    world_model = parts.world_model or _world_model(spec, policy, make_env)
+    searcher = Searcher(policy, world_model, width=flags.width, short=short)
     return MctsPlanner(searcher, simulations=flags.simulations, depth=depth, judged=spec.planner == "rap")
 
 

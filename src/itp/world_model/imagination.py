@@ -7,7 +7,7 @@ An imagination may end before its horizon: by `Limits`, or where the model says 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -63,6 +63,7 @@ class _Branch:
     horizon: int
     limits: Limits
     first: str | None
+    watch: Callable[[ImaginedStep], None] | None
     steps: list[ImaginedStep] = field(default_factory=list)
     policy_usage: Usage = field(default_factory=Usage)
     world_model_usage: Usage = field(default_factory=Usage)
@@ -89,6 +90,8 @@ class _Branch:
             self.stopped = True
             return
         self.steps.append(ImaginedStep(action, prediction.observation))
+        if self.watch is not None:
+            self.watch(self.steps[-1])
         self.state = self.state.extend(action, prediction.observation)
         self.stopped = prediction.ended
 
@@ -102,6 +105,7 @@ def imagine(
     sampling: Sampling = IMAGINED_ACTION,
     limits: Sequence[Limits] | None = None,
     first: Sequence[str] | None = None,
+    watch: Sequence[Callable[[ImaginedStep], None]] | None = None,
 ) -> list[Imagination]:
     """Roll every state forward by its own horizon; a horizon of 0 costs nothing and yields an empty foresight.
 
@@ -113,10 +117,12 @@ def imagine(
         sampling: how imagined actions are decoded.
         limits: what ends each state's imagination early; None is nothing.
         first: the first imagined action of each state, in place of the policy's proposal; it costs the policy nothing.
+        watch: told of each step of each state's foresight as soon as it is made.
     """
     own = limits if limits is not None else [NO_LIMITS] * len(states)
     forced = first if first is not None else [None] * len(states)
-    branches = [_Branch(*row) for row in zip(states, horizons, own, forced, strict=True)]
+    watchers = watch if watch is not None else [None] * len(states)
+    branches = [_Branch(*row) for row in zip(states, horizons, own, forced, watchers, strict=True)]
     while live := [branch for branch in branches if branch.goes_on()]:
         _advance(live, policy, world_model, sampling)
     return [Imagination(ImaginedTrajectory(tuple(b.steps)), b.policy_usage, b.world_model_usage) for b in branches]
