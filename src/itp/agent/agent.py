@@ -156,22 +156,14 @@ class Agent:
         """
         return self.astream_at(_situation(task, first_observation, history, admissible_commands, more))
 
-    async def astream_at(self, situation: Situation) -> AsyncIterator[HorizonChosen | ImaginedStep | Decision]:
-        """`astream`, for a situation."""
+    def astream_at(self, situation: Situation) -> AsyncIterator[HorizonChosen | ImaginedStep | Decision]:
+        """`astream`, for a situation. It is asked for at once, not when the first event is."""
         loop = asyncio.get_running_loop()
         events: asyncio.Queue[HorizonChosen | ImaginedStep | None] = asyncio.Queue()
         relay = Relay(lambda event: _tell(loop, events, event))
         future = self._batcher.submit(situation.context(self.seed, relay))
         future.add_done_callback(lambda _: _tell(loop, events, None))
-        try:
-            while (event := await events.get()) is not None:
-                yield event
-            decision = await asyncio.wrap_future(future)
-            for event in relay.rest(decision):
-                yield event
-            yield decision
-        finally:
-            future.cancel()
+        return _read(events, future, relay)
 
     def submit(self, situation: Situation) -> Future[Decision]:
         """A micro-batched decision for programs with threads of their own."""
@@ -194,6 +186,11 @@ class Agent:
             "decisions": self._batcher.decided,
             "waiting": self._batcher.waiting,
         }
+
+    @property
+    def closed(self) -> bool:
+        """Whether it decides no more."""
+        return self._batcher.closed
 
     def close(self) -> None:
         """Decide no more; what waits is refused. Models stay loaded as long as the agent is referred to."""
@@ -232,6 +229,21 @@ def _situation(
         "admissible_commands": admissible_commands,
     }
     return Situation.of({**fields, **more})
+
+
+async def _read(
+    events: asyncio.Queue[HorizonChosen | ImaginedStep | None], future: Future[Decision], relay: Relay
+) -> AsyncIterator[HorizonChosen | ImaginedStep | Decision]:
+    """Events until the future is done, then what it holds."""
+    try:
+        while (event := await events.get()) is not None:
+            yield event
+        decision = await asyncio.wrap_future(future)
+        for event in relay.rest(decision):
+            yield event
+        yield decision
+    finally:
+        future.cancel()
 
 
 def _tell(loop: asyncio.AbstractEventLoop, events: asyncio.Queue[Any], event: object) -> None:

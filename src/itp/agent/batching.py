@@ -32,6 +32,7 @@ class Batcher:
 
     Attributes:
         batches, decided: planner calls so far, and decisions that they made.
+        closed: nothing more is decided.
     """
 
     def __init__(self, planner: Planner, *, max_batch: int, window: float, max_waiting: int, parallel: int) -> None:
@@ -47,7 +48,7 @@ class Batcher:
         self._changed = threading.Condition()
         self._collecting = threading.Lock()
         self._threads: list[threading.Thread] = []
-        self._closed = False
+        self.closed = False
         self.batches = self.decided = 0
 
     @property
@@ -92,7 +93,7 @@ class Batcher:
     def close(self) -> None:
         """Refuse what is waiting and whatever comes; what is under way is still answered."""
         with self._changed:
-            self._closed = True
+            self.closed = True
             waiting, self._queue = self._queue, deque()
             self._changed.notify_all()
         for _, future in waiting:
@@ -100,7 +101,7 @@ class Batcher:
                 future.set_exception(Overloaded("the agent is closed: it decides no more"))
 
     def _refuse_if_closed(self) -> None:
-        if self._closed:
+        if self.closed:
             raise Overloaded("the agent is closed: it decides no more")
 
     def _drop_cancelled(self) -> None:
@@ -120,10 +121,10 @@ class Batcher:
     def _collect(self) -> list[Asked]:
         """The next batch; empty once closed. One thread collects at a time, or small batches would be torn apart."""
         with self._collecting, self._changed:
-            while not self._queue and not self._closed:
+            while not self._queue and not self.closed:
                 self._changed.wait()
             until = time.monotonic() + self._window
-            while len(self._queue) < self._max_batch and not self._closed and (left := until - time.monotonic()) > 0:
+            while len(self._queue) < self._max_batch and not self.closed and (left := until - time.monotonic()) > 0:
                 self._changed.wait(left)
             return [self._queue.popleft() for _ in range(min(self._max_batch, len(self._queue)))]
 
@@ -137,7 +138,7 @@ class Batcher:
         try:
             decisions = self.decide([context for context, _ in asked])
         except BaseException as error:
-            if len(asked) == 1 or self._closed or (isinstance(error, ServerError) and error.fatal):
+            if len(asked) == 1 or self.closed or (isinstance(error, ServerError) and error.fatal):
                 for _, future in asked:
                     _set(future, error)
                 return

@@ -46,11 +46,16 @@ class AgentSession:
         """`act` for coroutines, micro-batched with all others of the agent."""
         return self.decided(await self.agent.adecide_at(self.situation(admissible_commands)))
 
-    async def astream(
+    def astream(
         self, admissible_commands: Sequence[str] | None = None
     ) -> AsyncIterator[HorizonChosen | ImaginedStep | Decision]:
         """`aact`, as it comes about; see `Agent.astream`."""
-        async for event in self.agent.astream_at(self.situation(admissible_commands)):
+        return self._follow(self.agent.astream_at(self.situation(admissible_commands)))
+
+    async def _follow(
+        self, events: AsyncIterator[HorizonChosen | ImaginedStep | Decision]
+    ) -> AsyncIterator[HorizonChosen | ImaginedStep | Decision]:
+        async for event in events:
             yield self.decided(event) if isinstance(event, Decision) else event
 
     def observe(self, observation: str, action: str | None = None) -> None:

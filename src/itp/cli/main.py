@@ -52,6 +52,7 @@ COMMANDS = (
     Command(("data", "convert"), "itp.data.convert", "Turn the authors' data formats and ETO conversations into ours"),
     Command(("check-env",), "itp.cli.check_env", "Say what is wrong with an environment, one line each", resumes=False),
     Command(("serve-env",), "itp.cli.serve_env", "Expose an environment over HTTP", resumes=False),
+    Command(("serve",), "itp.cli.serve", "Decide over HTTP: lookahead for agents in any language", resumes=False),
     Command(("collect",), "itp.data.collect", "Record expert or policy episodes as training data"),
     Command(("train", "world-model"), "itp.training.world_model", "Train the world model on recorded steps (eq. 1)"),
     Command(("train", "policy"), "itp.training.policy_sft", "Train the policy by imitation, or IWM"),

@@ -87,7 +87,7 @@ def create_app(
     app.router.lifespan_context = lifespan
     app.state.sessions = sessions
     app.add_middleware(Guard, token=token, max_body=limits.max_body)
-    _handle_errors(app)
+    handle_errors(app)
     _add_status(app, offer, sessions)
     _add_sessions(app, offer, sessions)
     _add_play(app, sessions)
@@ -100,7 +100,7 @@ async def _reap(sessions: Sessions) -> None:
         await sessions.reap()
 
 
-def _handle_errors(app: FastAPI) -> None:
+def handle_errors(app: FastAPI) -> None:
     """Every error is a JSON object of one line, whatever went wrong."""
 
     @app.exception_handler(Refusal)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
 
 from itp.envs.remote.wire import Refusal, encode
@@ -33,10 +33,19 @@ class Guard:
         token: bearer token that every request must carry; empty for none.
         max_body: bytes.
         patience: seconds that a body may take.
+        open_paths: answered without a token.
     """
 
-    def __init__(self, app: App, *, token: str, max_body: int, patience: float = BODY_PATIENCE) -> None:
-        self._app, self._max_body, self._patience = app, max_body, patience
+    def __init__(
+        self,
+        app: App,
+        *,
+        token: str,
+        max_body: int,
+        patience: float = BODY_PATIENCE,
+        open_paths: Collection[str] = OPEN_PATHS,
+    ) -> None:
+        self._app, self._max_body, self._patience, self._open_paths = app, max_body, patience, open_paths
         self._token = token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,7 +68,7 @@ class Guard:
             await self._app(scope, _replay(body, receive), send)
 
     def _check_token(self, path: str, headers: dict[bytes, bytes]) -> None:
-        if not self._token or path in OPEN_PATHS:
+        if not self._token or path in self._open_paths:
             return
         scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
         if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(), self._token):

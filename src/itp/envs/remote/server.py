@@ -105,8 +105,8 @@ class EnvServer(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def failure_log() -> Callable[[BaseException], None]:
-    """A function that prints exceptions of environments with their traceback, once for each place in the code."""
+def failure_log(what: str = "the environment") -> Callable[[BaseException], None]:
+    """A function that prints exceptions with their traceback, once for each place in the code; `what` raises them."""
     seen: set[tuple[str, str]] = set()
 
     def log(error: BaseException) -> None:
@@ -116,7 +116,7 @@ def failure_log() -> Callable[[BaseException], None]:
             return
         seen.add(kind)
         lines = "".join(traceback.format_exception(error))
-        print(f"itp: the environment failed (shown once, clients get one line):\n{lines}", file=sys.stderr, flush=True)
+        print(f"itp: {what} failed (shown once, clients get one line):\n{lines}", file=sys.stderr, flush=True)
 
     return log
 
