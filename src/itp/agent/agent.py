@@ -192,9 +192,13 @@ class Agent:
         """Whether it decides no more."""
         return self._batcher.closed
 
-    def close(self) -> None:
-        """Decide no more; what waits is refused. Models stay loaded as long as the agent is referred to."""
-        self._batcher.close()
+    def close(self, *, abandon: bool = False) -> None:
+        """Decide no more; what waits is refused. Models stay loaded as long as the agent is referred to.
+
+        Args:
+            abandon: raise `Overloaded` at once for concurrent decisions under way, too; else they are still answered.
+        """
+        self._batcher.close(abandon=abandon)
 
     def __enter__(self) -> Self:
         return self

@@ -17,6 +17,7 @@ from itp.errors import ConfigError, Overloaded, ServerError
 from itp.planners.base import Planner
 from itp.types import Decision, DecisionContext
 
+CLOSED = "the agent is closed: it decides no more"
 Asked = tuple[DecisionContext, "Future[Decision]"]
 
 
@@ -48,6 +49,7 @@ class Batcher:
         self._changed = threading.Condition()
         self._collecting = threading.Lock()
         self._threads: list[threading.Thread] = []
+        self._under_way: set[Future[Decision]] = set()
         self.closed = False
         self.batches = self.decided = 0
 
@@ -90,19 +92,26 @@ class Batcher:
             self.batches, self.decided = self.batches + 1, self.decided + len(decisions)
         return decisions
 
-    def close(self) -> None:
-        """Refuse what is waiting and whatever comes; what is under way is still answered."""
+    def close(self, *, abandon: bool = False) -> None:
+        """Refuse what is waiting and whatever comes; what is under way is still answered.
+
+        Args:
+            abandon: do not wait for that either: whoever does gets an `Overloaded`, and its answer is dropped.
+        """
         with self._changed:
             self.closed = True
             waiting, self._queue = self._queue, deque()
+            dropped = self._under_way.copy() if abandon else set()
             self._changed.notify_all()
         for _, future in waiting:
             if future.set_running_or_notify_cancel():
-                future.set_exception(Overloaded("the agent is closed: it decides no more"))
+                _set(future, Overloaded(CLOSED))
+        for future in dropped:
+            _set(future, Overloaded("the agent was closed before this decision was made"))
 
     def _refuse_if_closed(self) -> None:
         if self.closed:
-            raise Overloaded("the agent is closed: it decides no more")
+            raise Overloaded(CLOSED)
 
     def _drop_cancelled(self) -> None:
         self._queue = deque(asked for asked in self._queue if not asked[1].cancelled())
@@ -131,7 +140,12 @@ class Batcher:
     def _answer(self, batch: Sequence[Asked]) -> None:
         live = [(context, future) for context, future in batch if future.set_running_or_notify_cancel()]
         if live:
+            futures = {future for _, future in live}
+            with self._changed:
+                self._under_way |= futures
             self._settle(live)
+            with self._changed:
+                self._under_way -= futures
 
     def _settle(self, asked: Sequence[Asked]) -> None:
         """Decide, and hand everybody its own decision or error."""

@@ -88,8 +88,9 @@ class Config:
 
 def run(config: Config) -> None:
     """Serve until told to stop."""
-    from itp.envs.remote.server import EnvServer, bind, failure_log, is_loopback, url_of
+    from itp.envs.remote.server import bind, failure_log, is_loopback, url_of
     from itp.serve.app import create_app
+    from itp.serve.server import AgentServer
     from itp.serve.sessions import Limits
 
     check(config)
@@ -104,7 +105,7 @@ def run(config: Config) -> None:
         app = create_app(agent, limits, token=token, on_failure=failure_log("a decision"))
         url = url_of(server)
         print(f"deciding by {agent.planner.name} at {url} (described at {url}/docs)", flush=True)
-        EnvServer(app, server).serve_here()
+        AgentServer(app, server, agent).serve_here()
     done = agent.statistics
     sessions = app.state.sessions.created
     print(f"stopped: {done['decisions']} decisions in {done['batches']} batches, {sessions} sessions", flush=True)

@@ -149,6 +149,20 @@ def test_closing_answers_what_is_under_way_and_refuses_what_waits() -> None:
     asyncio.run(main())
 
 
+def test_what_is_under_way_may_be_abandoned() -> None:
+    async def main() -> None:
+        agent = agent_of(planner := Recorder(), batch_window=0.0)
+        planner.gate.clear()
+        [first] = ask(agent, "first")
+        await until(lambda: len(planner.batches) == 1)
+        agent.close(abandon=True)
+        with pytest.raises(Overloaded, match="before this decision was made"):
+            await first
+        planner.gate.set()
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("parallel", [1, 3])
 def test_no_more_planner_calls_at_a_time_than_allowed(parallel: int) -> None:
     async def main() -> None:
