@@ -2,9 +2,9 @@
 
 The policy ranks the admissible commands as it does without imagination. Down that ranking, each command is tried in
 imagination: the command itself, then K - 1 steps that the policy would take. The first is taken whose foresight tells
-of none of the texts to avoid, and whose first step does not lead back to a state in which the episode has been before
-(as the policy's own state text tells it: with `memory-v1`, walking in circles; a text that tells the history never
-repeats). With K = 0 this is `act`.
+of none of the texts to avoid, and whose first step does not lead back to a situation in which the episode has been
+before (`Renderer.situation`: with `memory-v1`, walking in circles; a text that tells the history never repeats). With
+K = 0 this is `act`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from itp.errors import EnvError
 from itp.planners.horizon import HorizonChoice, HorizonSelector
 from itp.policy.model import Policy
-from itp.types import Decision, DecisionContext, ImaginedTrajectory, Usage
+from itp.types import Decision, DecisionContext, ImaginedTrajectory, State, Usage
 from itp.world_model.base import WorldModel
 from itp.world_model.imagination import imagine
 
@@ -144,9 +144,12 @@ class AvoidingPlanner:
         state = row.context.state
         if not row.visited:
             past = [replace(state, history=state.history[:n]) for n in range(len(state.history) + 1)]
-            row.visited = Counter(self.policy.prompts.state(one) for one in past)
+            row.visited = Counter(map(self._situation, past))
         step = foresight.steps[0]
-        return row.visited[self.policy.prompts.state(state.extend(step.action, step.observation))]
+        return row.visited[self._situation(state.extend(step.action, step.observation))]
+
+    def _situation(self, state: State) -> str:
+        return self.policy.prompts.renderer.situation(state)
 
     def _decision(self, row: _Row) -> Decision:
         chosen = row.chosen()

@@ -47,6 +47,15 @@ def memory_fields(state: State) -> str:
     return "; ".join(f"{name} {text}" for name, text in fields if text)
 
 
+def situation(state: State) -> str:
+    """What is remembered, without the last step, and the lamps that are lit, which `memory-v1` does not tell.
+
+    Outside household games, where nothing is remembered but the last step, the whole text.
+    """
+    belief = Belief.of(state)
+    return f"{memory_fields(state)}; lit {_listed(sorted(belief.lit))}" if belief.receptacles else render_memory(state)
+
+
 def _held(belief: Belief) -> str:
     if belief.holding is None:
         return "nothing"

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from itp.errors import ConfigError
 from itp.lm.tokens import ACT, CTRL, END, OBS, TASK, strip_special
-from itp.state_text.memory import render_memory
+from itp.state_text.memory import render_memory, situation
 from itp.types import State
 
 
@@ -26,6 +26,10 @@ class Renderer(Protocol):
         """The text, with the oldest `drop` steps left out (the task and the first observation always stay)."""
         ...
 
+    def situation(self, state: State) -> str:
+        """What the player is in, whatever step led there: equal for two states between which nothing was achieved."""
+        ...
+
 
 class HistoryRenderer:
     """Task, first observation, then every action with the observation that followed."""
@@ -37,6 +41,10 @@ class HistoryRenderer:
         """See `Renderer.render`."""
         head = f"{TASK}{strip_special(state.task)}{OBS}{strip_special(state.first_observation)}{END}"
         return head + "".join(render_step(action, observation) for action, observation in state.history[drop:])
+
+    def situation(self, state: State) -> str:
+        """See `Renderer.situation`. A history never repeats."""
+        return self.render(state)
 
 
 def render_step(action: str, observation: str) -> str:
@@ -53,6 +61,10 @@ class MemoryRenderer:
     def render(self, state: State, drop: int = 0) -> str:
         """See `Renderer.render`. Nothing is dropped: the memory holds no list of steps."""
         return render_memory(state)
+
+    def situation(self, state: State) -> str:
+        """See `Renderer.situation`."""
+        return situation(state)
 
 
 RENDERERS: dict[str, Renderer] = {renderer.name: renderer for renderer in (HistoryRenderer(), MemoryRenderer())}

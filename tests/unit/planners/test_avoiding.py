@@ -37,6 +37,9 @@ class PlaceRenderer:
     def render(self, state: State, drop: int = 0) -> str:
         return state.observation
 
+    def situation(self, state: State) -> str:
+        return state.observation
+
 
 def context() -> DecisionContext:
     return DecisionContext(State("task", "a bridge"), COMMANDS)

@@ -50,6 +50,25 @@ def test_memory_of_a_foreign_environment_still_holds_task_and_last_observation()
     assert "It boils." in text
 
 
+def test_a_situation_is_the_same_however_it_was_reached_and_another_once_something_is_achieved() -> None:
+    situation = get_renderer("memory-v1").situation
+    looked = STATE.extend("look", "You are facing the fridge 1. Next to it, you see nothing.")
+    assert situation(looked) == situation(STATE)
+    assert get_renderer("history-v1").situation(looked) != get_renderer("history-v1").situation(STATE)
+    for action, observation in (
+        ("go to sinkbasin 1", "You arrive at loc 4. On the sinkbasin 1, you see nothing."),
+        ("close fridge 1", "You close the fridge 1."),
+        ("use desklamp 1", "You turn on the desklamp 1."),
+        ("put mug 1 in/on fridge 1", "You put the mug 1 in/on the fridge 1."),
+    ):
+        assert situation(STATE.extend(action, observation)) != situation(STATE), action
+
+
+def test_situations_of_a_foreign_environment_are_told_apart_by_the_last_step() -> None:
+    situation, start = get_renderer("memory-v1").situation, State("boil water", "This room is a kitchen.")
+    assert situation(start.extend("wait", "It boils.")) != situation(start.extend("wait", "Nothing."))
+
+
 @BOTH
 def test_imagined_steps_change_the_state_text_exactly_as_real_ones_do(renderer: str) -> None:
     for trajectory in episodes():
