@@ -10,6 +10,7 @@ Stateless: all that a decision rests on is given with it. `session` remembers an
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Self
@@ -251,6 +252,6 @@ async def _read(
 
 
 def _tell(loop: asyncio.AbstractEventLoop, events: asyncio.Queue[Any], event: object) -> None:
-    """Hand an event over to an event loop, unless that has ended."""
-    if not loop.is_closed():
+    """Hand an event over to an event loop; nobody listens any more where that has ended."""
+    with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(events.put_nowait, event)

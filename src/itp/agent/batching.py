@@ -55,8 +55,10 @@ class Batcher:
 
     @property
     def waiting(self) -> int:
-        """Decisions that no planner call has taken up yet."""
-        return len(self._queue)
+        """Decisions that no planner call has taken up yet, and somebody still wants."""
+        with self._changed:
+            self._drop_cancelled()
+            return len(self._queue)
 
     def submit(self, context: DecisionContext) -> Future[Decision]:
         """Ask for a decision. Cancelling the future takes it out of the queue; one under way is made, and dropped.
@@ -124,11 +126,14 @@ class Batcher:
             thread.start()
 
     def _work(self) -> None:
-        while batch := self._collect():
-            self._answer(batch)
+        while not self.closed:
+            self._answer(self._collect())
 
     def _collect(self) -> list[Asked]:
-        """The next batch; empty once closed. One thread collects at a time, or small batches would be torn apart."""
+        """The next batch; empty once closed, or when all of it was cancelled.
+
+        One thread collects at a time, or small batches would be torn apart.
+        """
         with self._collecting, self._changed:
             while not self._queue and not self.closed:
                 self._changed.wait()

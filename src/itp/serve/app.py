@@ -17,7 +17,7 @@ from itp.agent.agent import Agent
 from itp.envs.remote.app import handle_errors
 from itp.envs.remote.guard import Guard
 from itp.envs.remote.wire import Refusal, encode
-from itp.errors import EnvError, ItpError, Overloaded, ServerError
+from itp.errors import ItpError, Overloaded, ServerError
 from itp.serve.messages import (
     ActRequest,
     ClosedAnswer,
@@ -208,11 +208,13 @@ def _add_sessions(app: FastAPI, sessions: Sessions, decider: _Decider) -> None:
         decider.check(body.admissible_commands, 0)
         turn = contextlib.ExitStack()
         with decider.errors(), turn:
-            session = turn.enter_context(sessions.turn(id))
-            sessions.check_room(session)
+            held = turn.enter_context(sessions.turn(id))
+            sessions.check_room(held)
             if body.stream:
-                return EventStream(session.astream(body.admissible_commands), decider.refusal, turn.pop_all().close)
-            return _json(DecisionAnswer.of(await session.aact(body.admissible_commands)))
+                return EventStream(
+                    held.session.astream(body.admissible_commands), decider.refusal, turn.pop_all().close
+                )
+            return _json(DecisionAnswer.of(await held.session.aact(body.admissible_commands)))
 
     @app.post(
         "/v1/sessions/{id}/observe",
@@ -221,13 +223,10 @@ def _add_sessions(app: FastAPI, sessions: Sessions, decider: _Decider) -> None:
         responses=OF_SESSIONS,
     )
     async def observe(id: str, body: ObserveRequest) -> Response:
-        with sessions.turn(id) as session:
-            sessions.check_room(session)
-            try:
-                session.observe(body.observation, body.action)
-            except EnvError as error:
-                raise Refusal(409, "nothing_decided", str(error)) from None
-            return _json(SessionAnswer(id=id, steps=len(session.history)))
+        with sessions.turn(id) as held:
+            sessions.check_room(held)
+            sessions.observe(held, body.observation, body.action)
+            return _json(SessionAnswer(id=id, steps=len(held.session.history)))
 
     @app.delete("/v1/sessions/{id}", summary="End a session", response_model=ClosedAnswer, responses=OF_SESSIONS)
     async def close(id: str) -> Response:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itp.agent.agent import Agent
 from itp.agent.session import AgentSession
 from itp.envs.remote.wire import Refusal
-from itp.errors import ConfigError
+from itp.errors import ConfigError, EnvError
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Limits:
         idle_timeout: seconds without a request after which a session is forgotten.
         max_steps: steps of a session, and of the history of a single decision.
         max_commands: admissible commands of one decision.
-        max_body: bytes of a request.
+        max_body: bytes of a request; a session may hold no more letters either.
 
     Raises:
         ConfigError: one of them is not positive.
@@ -49,6 +49,8 @@ class Held:
     id: str
     session: AgentSession
     used: float
+    size: int = 0
+    """Letters of its texts."""
     busy: bool = False
 
 
@@ -79,7 +81,8 @@ class Sessions:
             self.forget_idle()
         if len(self._held) >= self.limits.max_sessions:
             raise Refusal(429, "too_many_sessions", f"{len(self._held)} sessions are open, and no more may be")
-        held = Held(secrets.token_urlsafe(16), self.agent.session(task=task, observation=observation), self._clock())
+        session = self.agent.session(task=task, observation=observation)
+        held = Held(secrets.token_urlsafe(16), session, self._clock(), len(task) + len(observation))
         self._held[held.id] = held
         self.created += 1
         return held
@@ -95,21 +98,34 @@ class Sessions:
         return held
 
     @contextlib.contextmanager
-    def turn(self, session_id: str) -> Iterator[AgentSession]:
+    def turn(self, session_id: str) -> Iterator[Held]:
         """A session for one request alone. Raises Refusal: 404, 409 (busy, or as long as a session may be)."""
         held = self.get(session_id)
         if held.busy:
             raise Refusal(409, "busy", f"session {held.id} is deciding: one request at a time")
         held.busy = True
         try:
-            yield held.session
+            yield held
         finally:
             held.busy, held.used = False, self._clock()
 
-    def check_room(self, session: AgentSession) -> None:
+    def check_room(self, held: Held) -> None:
         """Raises Refusal (409) where a session is as long as it may be."""
-        if len(session.history) >= self.limits.max_steps:
-            raise Refusal(409, "too_long", f"the session has {len(session.history)} steps, the server's --max-steps")
+        steps = len(held.session.history)
+        if steps >= self.limits.max_steps:
+            raise Refusal(409, "too_long", f"the session has {steps} steps, the server's --max-steps")
+        if held.size > self.limits.max_body:
+            raise Refusal(409, "too_long", f"the session has {held.size} letters, beyond the server's --max-body")
+
+    def observe(self, held: Held, observation: str, action: str | None) -> None:
+        """Take in what an action led to. Raises Refusal (409) where nothing was decided."""
+        session = held.session
+        try:
+            session.observe(observation, action)
+        except EnvError as error:
+            raise Refusal(409, "nothing_decided", str(error)) from None
+        held.size += sum(map(len, session.history[-1])) + len(session.decisions[-1].thought)
+        session.decisions.clear()  # a server keeps no log of them
 
     def close(self, session_id: str) -> None:
         """Forget a session. Raises Refusal (404)."""

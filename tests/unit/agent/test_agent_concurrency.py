@@ -132,6 +132,21 @@ def test_more_than_may_wait_are_refused_and_room_is_made_by_the_cancelled() -> N
     asyncio.run(main())
 
 
+def test_a_batch_that_is_cancelled_as_a_whole_ends_nothing() -> None:
+    async def main() -> None:
+        agent = agent_of(planner := Recorder(), batch_window=0.1)
+        asked = ask(agent, "a", "b")
+        await until(lambda: agent.statistics["waiting"] == 2)
+        for task in asked:
+            task.cancel()
+        await until(lambda: agent.statistics["waiting"] == 0)
+        await asyncio.sleep(0.2)
+        assert (await agent.adecide(task="c")).action == "c"
+        assert planner.batches == [["c"]]
+
+    asyncio.run(main())
+
+
 def test_closing_answers_what_is_under_way_and_refuses_what_waits() -> None:
     async def main() -> None:
         agent = agent_of(planner := Recorder(), batch_window=0.0)

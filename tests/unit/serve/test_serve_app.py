@@ -182,7 +182,11 @@ def test_what_a_session_refuses(client: TestClient, planner: Planner) -> None:
     for _ in range(3):
         post(client, f"{path}/observe", observation="dust", action="look")
     assert post(client, f"{path}/act", 409)["kind"] == "too_long"
-    begin(client)
+    path = begin(client)
+    post(client, f"{path}/observe", observation="x" * 1800, action="look")
+    assert post(client, f"{path}/observe", observation="x" * 300, action="look")["steps"] == 2
+    refused = post(client, f"{path}/act", 409)
+    assert "beyond the server's --max-body" in refused["error"]
     refused = post(client, "/v1/sessions", 429, task="find a cup")
     assert refused == {"error": "2 sessions are open, and no more may be", "kind": "too_many_sessions"}
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,14 @@ def serving(*flags: str, token: str = "") -> Iterator[tuple[subprocess.Popen[str
             yield process, found[1]
         finally:
             process.kill()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise TimeoutError
 
 
 def stopped(process: subprocess.Popen[str], number: signal.Signals = signal.SIGINT) -> tuple[int, str, str]:
@@ -126,8 +134,7 @@ def test_steps_come_while_the_model_is_still_at_work_and_ctrl_c_waits_for_the_an
         asker = threading.Thread(target=lambda: answers.append(httpx.post(f"{url}/v1/decide", json=PLACE, timeout=60)))
         before = len(model.requests)
         asker.start()
-        while len(model.requests) == before:
-            time.sleep(0.01)
+        until(lambda: len(model.requests) > before)
         code, out, errors = stopped(process)
         asker.join()
         assert (code, errors) == (0, "")
@@ -150,9 +157,12 @@ def test_a_model_server_that_is_gone_is_named_and_the_next_request_is_answered()
 def test_ctrl_c_does_not_wait_for_a_model_that_hangs() -> None:
     with (
         FaultServer(answer=answer_of, delay=60) as model,
-        serving("--policy", f"openai:{model.url}") as (process, url),
+        serving("--policy", f"openai:{model.url}", "--parallel", "1", "--max-batch", "1") as (process, url),
     ):
         answers: list[httpx.Response] = []
+
+        def waiting(count: int) -> None:
+            until(lambda: httpx.get(f"{url}/status").json()["waiting"] == count and bool(model.requests))
 
         def ask(stream: bool) -> None:
             answers.append(httpx.post(f"{url}/v1/decide", json={**PLACE, "stream": stream}, timeout=60))
@@ -160,8 +170,10 @@ def test_ctrl_c_does_not_wait_for_a_model_that_hangs() -> None:
         askers = [threading.Thread(target=ask, args=(stream,)) for stream in (False, True)]
         for asker in askers:
             asker.start()
-        while httpx.get(f"{url}/status").json()["waiting"] or not model.requests:
-            time.sleep(0.01)
+        waiting(1)
+        with httpx.stream("POST", f"{url}/v1/decide", json={**PLACE, "stream": True}):
+            waiting(2)
+        waiting(1)  # whoever hangs up leaves the queue
         began = time.monotonic()
         code, out, errors = stopped(process)
         assert (code, out, errors) == (0, "stopped: 0 decisions in 0 batches, 0 sessions\n", "")
