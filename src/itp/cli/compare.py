@@ -1,6 +1,8 @@
-"""`itp compare`: the results of several runs in one table.
+"""`itp compare`: the results of several runs in one table, and task by task.
 
-    itp compare out/eval-act out/eval-itp out/eval-fixed5 --markdown
+    itp compare out/eval-act out/eval-itp                          # two runs: the table, then the paired comparison
+    itp compare out/eval/* --against out/eval/act --markdown       # every run against one, p-values after Holm
+    itp compare out/seed*/eval/* --by-seed                         # runs that differ in seed and checkpoint alone: mean
 
 Where the runs of one environment and split include both K = 0 (`--planner act` or `--horizon fixed:0`) and a fixed
 K_max, the normalised budget NB of each run is filled in: 0 costs as much as never imagining, 1 as always K_max steps.
@@ -16,6 +18,7 @@ from typing import Any
 
 import tyro
 
+from itp.cli.console import wide_console
 from itp.errors import ConfigError, DataError, RunFolderError
 
 
@@ -25,22 +28,42 @@ class Config:
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
     """Folders written by `itp eval`, or their results.json files."""
+    against: Path | None = None
+    """Run that all others are compared with, task by task (default with two runs: the first of them)."""
+    by_seed: bool = False
+    """One row for runs that differ in --seed and checkpoints alone: mean over them, with its interval."""
     markdown: bool = False
     """Print GitHub's Markdown instead of a terminal table."""
 
 
 def run(config: Config) -> None:
-    """Print the table."""
-    from itp.cli.console import wide_console
-    from itp.evaluation.table import markdown_table, results_table
+    """Print the tables."""
+    from itp.cli.compare_pairs import paired_rows
+    from itp.evaluation.seeds import seed_rows
+    from itp.evaluation.table import (
+        PAIR_HEADERS,
+        SEED_HEADERS,
+        markdown_table,
+        markdown_text,
+        results_table,
+        text_table,
+    )
 
     if not config.runs:
         raise ConfigError("itp compare needs at least one run: name folders written by `itp eval`")
     results = fill_budgets([read_results(path) for path in config.runs])
+    pairs = paired_rows(config.runs, results, config.against)
+    further = [("seeds", SEED_HEADERS, seed_rows(results))] if config.by_seed else []
+    further += [(title, PAIR_HEADERS, rows) for title, rows in pairs]
     if config.markdown:
         print(markdown_table(results), end="")
-    else:
-        wide_console().print(results_table(results))
+        for title, headers, rows in further:
+            print(f"\n{title}\n\n{markdown_text(headers, rows)}", end="")
+        return
+    console = wide_console()
+    console.print(results_table(results))
+    for title, headers, rows in further:
+        console.print(text_table(headers, rows, title))
 
 
 def read_results(path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from itp.evaluation.failures import CATEGORIES, failure_category
+from itp.evaluation.imagination import imagination_accuracy, k_by_phase
 from itp.evaluation.stats import bootstrap_mean_interval, wilson_interval
 from itp.types import StopReason, Trajectory, Usage
 
@@ -65,6 +66,8 @@ def summarize(
         "mean_steps": _mean([len(trajectory.steps) for trajectory in trajectories]),
         "mean_k": _mean(horizons),
         "k_histogram": {str(k): count for k, count in sorted(Counter(horizons).items())},
+        "k_by_phase": k_by_phase(trajectories),
+        "imagination": imagination_accuracy(trajectories),
         "tokens": tokens,
         "usage": _usage(trajectories),
         "normalized_budget": budget,

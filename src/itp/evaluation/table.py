@@ -8,9 +8,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from itp.evaluation.pairs import PairedComparison
+
 HEADERS = (
     "planner", "env/split", "n", "success %", "95% interval", "steps", "mean K", "tokens/decision", "NB",
     "invalid", "unparsed %", "seconds", "errors",
+)  # fmt: skip
+
+PAIR_HEADERS = (
+    "tasks", "n", "both won", "only first", "only this", "neither", "difference", "95% interval", "p",
+    "steps where both won", "tokens/episode",
+)  # fmt: skip
+SEED_HEADERS = (
+    "planner", "env/split", "runs", "n", "success %", "95% interval (t)", "SD", "each", "steps", "irreversible",
 )  # fmt: skip
 
 Results = Mapping[str, Any]
@@ -37,6 +47,38 @@ def markdown_table(results: Sequence[Results]) -> str:
     """The same table in GitHub's Markdown."""
     lines = [_markdown_row(HEADERS), "|---|---|" + "---:|" * (len(HEADERS) - 2)]
     return "\n".join([*lines, *(_markdown_row(row) for row in rows(results))]) + "\n"
+
+
+def pair_row(name: str, pair: PairedComparison, p_value: float, significant: bool) -> tuple[str, ...]:
+    """One row of a paired comparison, in the order of `PAIR_HEADERS`; differences in points, tokens and steps."""
+    tasks = str(pair.n) + (f" (+{pair.unpaired} unpaired)" if pair.unpaired else "")
+    counts = (pair.both, pair.only_first, pair.only_second, pair.neither)
+    return (
+        name,
+        tasks,
+        *map(str, counts),
+        f"{100 * pair.difference:+.1f}",
+        signed_interval(pair.difference_ci95, 100, 1),
+        f"{p_value:.2g}{' *' if significant else ''}",
+        "–" if pair.steps_difference is None else f"{pair.steps_difference:+.1f}",
+        f"{pair.tokens_difference:+,.0f}",
+    )
+
+
+def signed_interval(bounds: tuple[float, float] | None, scale: float, digits: int) -> str:
+    """Bounds of a difference: "+3.1 to +9.4"; a dash for None."""
+    return "–" if bounds is None else " to ".join(f"{scale * bound:+,.{digits}f}" for bound in bounds)
+
+
+def text_table(headers: Sequence[str], cells: Sequence[Sequence[str]], title: str | None = None) -> Table:
+    """A rich table of any cells."""
+    return _rich_table(headers, cells, title)
+
+
+def markdown_text(headers: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+    """Any cells in GitHub's Markdown, the first column to the left."""
+    lines = [_markdown_row(headers), "|---|" + "---:|" * (len(headers) - 1), *map(_markdown_row, cells)]
+    return "\n".join(lines) + "\n"
 
 
 def _row(result: Results) -> tuple[str, ...]:
