@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from itp.types import Trajectory
-from itp.world_model.metrics import Outcome, token_f1
+from itp.world_model.metrics import Outcome
 
 PHASES = ("first third", "second third", "last third")
 """Of an episode's own steps; an episode of one step is all first third."""
@@ -26,12 +26,12 @@ def imagined_outcomes(trajectory: Trajectory) -> Iterator[tuple[int, Outcome]]:
         for depth, (imagined, real) in enumerate(zip(step.decision.foresight.steps, future, strict=False), start=1):
             if imagined.action != real.decision.action:
                 break
-            same = imagined.observation == real.observation
-            yield depth, Outcome(same, token_f1(imagined.observation, real.observation))
+            yield depth, Outcome.of(imagined.observation, real.observation)
 
 
 def imagination_accuracy(trajectories: Iterable[Trajectory]) -> list[dict[str, Any]]:
-    """By depth: `depth`, `n` comparisons, `exact_match` with its 95% Wilson interval `exact_match_ci95`, `token_f1`."""
+    """By depth: `depth`, `n` comparisons, `exact_match` with its 95% Wilson interval `exact_match_ci95`, `token_f1`,
+    `fact_f1`."""
     from itp.evaluation.stats import wilson_interval
 
     found: defaultdict[int, list[Outcome]] = defaultdict(list)
@@ -48,6 +48,7 @@ def imagination_accuracy(trajectories: Iterable[Trajectory]) -> list[dict[str, A
                 "exact_match": exact / n,
                 "exact_match_ci95": list(wilson_interval(exact, n)),
                 "token_f1": sum(outcome.f1 for outcome in outcomes) / n,
+                "fact_f1": sum(outcome.fact_f1 for outcome in outcomes) / n,
             }
         )
     return table

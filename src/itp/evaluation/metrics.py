@@ -14,10 +14,9 @@ from itp.evaluation.failures import CATEGORIES, failure_category
 from itp.evaluation.imagination import imagination_accuracy, k_by_phase
 from itp.evaluation.stats import bootstrap_mean_interval, wilson_interval
 from itp.types import StopReason, Trajectory, Usage
+from itp.world_model.fidelity import NOTHING_HAPPENS
 
 SCHEMA_VERSION = 1
-NOTHING_HAPPENS = "Nothing happens."
-"""What ALFWorld answers to a command it does not accept."""
 
 
 def summarize(

@@ -1,8 +1,10 @@
 """`itp world-model eval`: how true a world model's next observations are.
 
-One step from real states, split by action verb and by who acted; and several steps from its own predictions.
+One step from real states, split by action verb, by who acted and by whether the step changed anything; several steps
+from its own predictions; and, with a policy, whether plans that are made in the model hold in the real environment.
 
     itp world-model eval --world-model out/world_model/model --data out/valid --train-data out/data --out out/fidelity
+    itp world-model eval ... --policy out/policy/model --consistency 50
 
 Beside the model stand two baselines that need no learning: a lookup table of the training steps, and the rule-based
 memory of what was seen.
@@ -15,18 +17,21 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from itp.errors import DataError
+from itp.errors import ConfigError, DataError
+from itp.state_text.renderers import get_renderer
 from itp.types import State, Trajectory
 from itp.world_model.base import Prediction
 from itp.world_model.free_running import Stretch, free_running, stretches
-from itp.world_model.metrics import Outcome, token_f1
+from itp.world_model.metrics import Outcome
 
 if TYPE_CHECKING:
     from itp.world_model.base import WorldModel
 
 RESULT_FILE = "fidelity.json"
+NOTHING_HAPPENS = "Nothing happens."
+"""What ALFWorld answers to a command it does not accept."""
 
 
 @dataclass
@@ -47,6 +52,12 @@ class Config:
     """Steps of free running: the model reads its own predictions along the episode's real actions."""
     stretches: int = 200
     """Episodes to run freely in, one stretch each; 0 takes all that are long enough."""
+    policy: str = ""
+    """Policy checkpoint that plays in the model and in reality, for the consistency ratio."""
+    consistency: int = 0
+    """Tasks of --data that it plays in both; needs --policy. 0 leaves this out."""
+    consistency_steps: int = 30
+    """Steps that it plays in each."""
     batch_size: int = 64
     """Steps predicted at once."""
     device: str = "cpu"
@@ -99,8 +110,20 @@ def transitions(trajectories: Iterable[Trajectory]) -> list[Transition]:
     ]
 
 
+def changes(item: Transition) -> bool:
+    """Whether the step brought the player into another situation; "Nothing happens." and looking around do not.
+
+    Outside household games nothing is known of situations: whatever does not say that nothing happened changes them.
+    """
+    if item.observation.strip() == NOTHING_HAPPENS:
+        return False
+    situation = get_renderer("memory").situation
+    return situation(item.state) != situation(item.state.extend(item.action, item.observation))
+
+
 def evaluate(model: WorldModel, items: Sequence[Transition], *, batch_size: int = 64) -> dict[str, dict[str, float]]:
-    """Exact match and token-F1, overall, for expert and noisy actions, and by action verb.
+    """Exact match, token-F1 and fact-F1: overall, for expert and noisy actions, for actions that change the player's
+    situation and those that do not (`changes`), and by action verb.
 
     Returns:
         group name -> `summary` of its outcomes.
@@ -110,10 +133,9 @@ def evaluate(model: WorldModel, items: Sequence[Transition], *, batch_size: int 
         batch = items[start : start + batch_size]
         predictions = model.predict([item.state for item in batch], [item.action for item in batch])
         for item, prediction in zip(batch, predictions, strict=True):
-            outcome = Outcome(
-                prediction.observation == item.observation, token_f1(prediction.observation, item.observation)
-            )
-            for group in ("all", "expert" if item.expert else "noisy", (item.action.split() or [""])[0]):
+            outcome = Outcome.of(prediction.observation, item.observation)
+            who, what = "expert" if item.expert else "noisy", "changes" if changes(item) else "no-op"
+            for group in ("all", who, what, (item.action.split() or [""])[0]):
                 groups[group].append(outcome)
     return {group: summary(outcomes) for group, outcomes in groups.items()}
 
@@ -127,7 +149,7 @@ def evaluate_free_running(
 
 
 def summary(outcomes: Sequence[Outcome]) -> dict[str, float]:
-    """`n`, `exact_match` with the bounds of its 95% Wilson interval (`_low`, `_high`), and `token_f1`."""
+    """`n`, `exact_match` with the bounds of its 95% Wilson interval (`_low`, `_high`), `token_f1`, `fact_f1`."""
     from itp.evaluation.stats import wilson_interval
 
     exact = sum(outcome.exact for outcome in outcomes)
@@ -138,6 +160,7 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, float]:
         "exact_match_low": low,
         "exact_match_high": high,
         "token_f1": sum(outcome.f1 for outcome in outcomes) / len(outcomes),
+        "fact_f1": sum(outcome.fact_f1 for outcome in outcomes) / len(outcomes),
     }
 
 
@@ -149,6 +172,8 @@ def run(config: Config) -> None:
     from itp.training.stage import read_trajectories
     from itp.world_model.rules import RuleWorldModel
 
+    if bool(config.consistency) != bool(config.policy):
+        raise ConfigError("--consistency and --policy go together: give both, or neither")
     held_out = read_trajectories(config.data)
     training = read_trajectories(config.train_data)
     shared = {t.task.task_id for t in held_out} & {t.task.task_id for t in training}
@@ -170,20 +195,59 @@ def run(config: Config) -> None:
             results[name] = evaluate(model, items, batch_size=config.batch_size)
             results[name] |= evaluate_free_running(model, long, batch_size=config.batch_size)
             print(f"{name}: exact match {results[name]['all']['exact_match']:.1%} of {len(items)}", flush=True)
+        if config.consistency:
+            results["model"] |= _consistency(config, held_out, models["model"])
         folder.write_json(RESULT_FILE, results)
     print_table(results)
 
 
+def _consistency(config: Config, held_out: Sequence[Trajectory], model: WorldModel) -> dict[str, Any]:
+    from itp.data.recorded_env import recorded_env
+    from itp.evaluation.consistency import consistency
+    from itp.policy.model import Policy
+
+    found = consistency(
+        Policy.load(config.policy, device=config.device),
+        model,
+        recorded_env(config.data),
+        held_out,
+        tasks=config.consistency,
+        steps=config.consistency_steps,
+        batch_size=config.batch_size,
+        seed=config.seed,
+    )
+    print(
+        f"plans of the model in reality: won {found['replayed_won']} of {found['n']}; played in reality: "
+        f"{found['real_won']}; CR {_ratio(found['consistency_ratio'])}, pairwise {_ratio(found['pairwise_ratio'])}"
+    )
+    return {"consistency": found}
+
+
+def _ratio(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
 def print_table(results: dict[str, dict[str, dict[str, float]]]) -> None:
-    """Show exact match / token-F1 of every model for every group."""
+    """Show exact match / token-F1 / fact-F1 of every model for every group."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("actions", "n", *results, title="next observation: exact match / token-F1")
-    first = next(iter(results.values()))
-    order = ["all", "expert", "noisy", *(group for group in first if group.startswith("free-running"))]
+    table = Table("actions", "n", *results, title="next observation: exact match / token-F1 / fact-F1")
+    first = {group: found for group, found in next(iter(results.values())).items() if group != "consistency"}
+    order = [
+        "all",
+        "expert",
+        "noisy",
+        "changes",
+        "no-op",
+        *(group for group in first if group.startswith("free-running")),
+    ]
     for group in [*order, *sorted(set(first) - set(order))]:
         if group in first:
-            cells = [f"{r[group]['exact_match']:6.1%} / {r[group]['token_f1']:.3f}" for r in results.values()]
+            cells = [_cell(r[group]) for r in results.values()]
             table.add_row(group, str(int(first[group]["n"])), *cells)
     Console().print(table)
+
+
+def _cell(figures: dict[str, float]) -> str:
+    return f"{figures['exact_match']:6.1%} / {figures['token_f1']:.3f} / {figures['fact_f1']:.3f}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from itp.types import State, Trajectory
-from itp.world_model.metrics import Outcome, token_f1
+from itp.world_model.metrics import Outcome
 
 if TYPE_CHECKING:
     from itp.world_model.base import WorldModel
@@ -57,6 +57,6 @@ def free_running(model: WorldModel, items: Sequence[Stretch], *, batch_size: int
             predictions = model.predict([state for _, state in live], [item.actions[step] for item, _ in live])
             for n, ((item, state), prediction) in enumerate(zip(live, predictions, strict=True)):
                 text, real = prediction.observation, item.observations[step]
-                found.append(Outcome(text == real, token_f1(text, real)))
+                found.append(Outcome.of(text, real))
                 live[n] = (item, state.extend(item.actions[step], text))
     return outcomes

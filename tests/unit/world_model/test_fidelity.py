@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,8 @@ import pytest
 from itp.cli.main import main
 from itp.trace.store import TraceStore
 from itp.types import Decision, State, Step, StopReason, Task, Trajectory
-from itp.world_model.fidelity import LookupTable, Transition, evaluate, transitions
-from itp.world_model.metrics import token_f1
+from itp.world_model.fidelity import LookupTable, Transition, changes, evaluate, transitions
+from itp.world_model.metrics import fact_f1, facts, token_f1
 from models import ScriptedWorldModel, episodes, save_world_model
 
 
@@ -70,7 +71,7 @@ def test_evaluate_splits_by_who_acted_and_by_verb() -> None:
         Transition(state, "take c", "saw take d", False),
     ]
     table = evaluate(ScriptedWorldModel(), items, batch_size=2)
-    assert set(table) == {"all", "expert", "noisy", "go", "take"}
+    assert set(table) == {"all", "expert", "noisy", "changes", "go", "take"}
     assert [table[g]["n"] for g in ("all", "expert", "noisy", "go", "take")] == [3, 1, 2, 2, 1]
     assert table["all"]["exact_match"] == pytest.approx(1 / 3)
     assert table["go"]["exact_match"] == 0.5
@@ -79,6 +80,43 @@ def test_evaluate_splits_by_who_acted_and_by_verb() -> None:
     assert table["take"]["token_f1"] == pytest.approx(2 / 3)
     assert table["all"]["token_f1"] == pytest.approx((1 + 0 + 2 / 3) / 3)
     assert table["all"]["exact_match_low"] < 1 / 3 < table["all"]["exact_match_high"]
+
+
+def test_steps_that_change_nothing_are_told_apart() -> None:
+    trajectory = episodes()[0]
+    items = transitions([trajectory])
+    looked = replace(items[1], action="look", observation="You are in the middle of a room.")
+    refused = replace(items[1], action="go to moon", observation="Nothing happens.")
+    assert changes(items[0]), "the first command goes somewhere"
+    assert not changes(looked)
+    assert not changes(refused)
+    assert changes(Transition(State("boil water", "a kitchen"), "look", "a pot", True)), (
+        "nothing is known of situations"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", []),
+        ("You arrive at loc 2. The fridge 1 is closed.", ["You arrive at loc 2", "The fridge 1 is closed"]),
+        (
+            "On the desk 1, you see a mug 1, and a pen 2.",
+            ["On the desk 1, you see a mug 1", "On the desk 1, you see a pen 2"],
+        ),
+        ("a cup\nOn the table is: a bowl, a fork.", ["a cup", "On the table is a bowl", "On the table is a fork"]),
+    ],
+)
+def test_facts(text: str, found: list[str]) -> None:
+    assert facts(text) == found
+
+
+def test_fact_f1_counts_what_is_said_and_not_its_words() -> None:
+    real = "On the desk 1, you see a mug 1, and a pen 2."
+    assert fact_f1(real, real) == 1
+    assert fact_f1("On the desk 1, you see a pen 2, and a mug 1.", real) == 1
+    assert fact_f1("On the desk 1, you see a mug 1, and a pen 3.", real) == 0.5
+    assert fact_f1("On the bed 1, you see a mug 1, and a pen 2.", real) == 0
 
 
 def write(path: Path, trajectories: tuple[Trajectory, ...]) -> Path:
@@ -120,5 +158,6 @@ def test_the_command_judges_the_model_beside_both_baselines(tmp_path: Path, caps
     assert all(table["all"]["n"] == 5 for table in figures.values())
     assert all(table["free-running 2"]["n"] == 2 for table in figures.values())
     assert "free-running 3" not in figures["model"]
+    assert 0 <= figures["rules"]["all"]["fact_f1"] <= 1
     assert figures["rules"]["all"]["exact_match"] > figures["model"]["all"]["exact_match"]
     assert "next observation" in capsys.readouterr().out
