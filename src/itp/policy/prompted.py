@@ -18,6 +18,7 @@ from itp.state_text.memory import memory_fields
 from itp.types import ImaginedTrajectory, State
 
 UNKNOWN_FORMS = "(none seen yet)"
+ANY = "(there is no list: any short command that this world would understand)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +150,8 @@ def tell_foresight(foresight: ImaginedTrajectory) -> str:
 
 
 def listed(commands: Sequence[str] | None) -> str:
-    """Commands, one a line."""
-    return "\n".join(commands) if commands else "(any)"
+    """Commands, one a line; for an open action space, that any will do."""
+    return "\n".join(commands) if commands else ANY
 
 
 def _forms(state: State, commands: Sequence[str]) -> str:
