@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 ALONE = ("random", "expert")
 """Planners that need no policy."""
-OFFERED = tuple(name for name in PLANNERS if name != "wkm")
+OFFERED = tuple(name for name in PLANNERS if name not in ("wkm", "no-repeat"))
 GIVEN = "(an object of yours)"
 """Stands for the name of a model that was given as an object."""
 _OF_SPEC = ("action", "action_tokens", "max_observation_tokens", "history_steps", "max_steps", "avoid")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from itp.planners.wkm import WkmPlanner
     from itp.world_model.base import WorldModel
 
-PLANNERS = ("act", "itp", "wkm", *PROMPTED, "random", "expert")
+PLANNERS = ("act", "itp", "no-repeat", "wkm", *PROMPTED, "random", "expert")
 ACTION_MODES = ("score", "generate")
 DEFAULT_K_MAX = 5
 
@@ -151,6 +151,10 @@ def _build_model_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | No
     policy = parts.trained or Policy.load(spec.policy, k_max=spec.k_max, device=spec.device, dtype=spec.dtype)
     policy = policy if spec.history_steps is None else policy.with_history(spec.history_steps)
     action, sampling = "generate" if spec.action == "generate" else "score", Sampling(spec.action_tokens)
+    if spec.planner == "no-repeat":
+        from itp.planners.no_repeat import NoRepeatPlanner
+
+        return NoRepeatPlanner(policy)
     if spec.planner == "act":
         return ItpPlanner(policy, None, FixedHorizon(0), action_mode=action, action_sampling=sampling, name="act")
     k_max = spec.k_max if spec.k_max is not None else policy.config.k_max or DEFAULT_K_MAX

@@ -107,7 +107,7 @@ def test_a_killed_run_resumes_to_the_same_result(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--planner", "acr"], "--planner acr is unknown: choose one of act, itp, wkm, itp-i, cot"),
+        (["--planner", "acr"], "--planner acr is unknown: choose one of act, itp, no-repeat, wkm, itp-i, cot"),
         (["--action", "guess"], "--action guess is unknown"),
         (["--planner", "itp", "--policy", "p"], "--planner itp needs --world-model"),
         (["--planner", "act"], "--planner act needs --policy"),

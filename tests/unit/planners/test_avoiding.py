@@ -18,6 +18,7 @@ from itp.planners.avoiding import AvoidingPlanner
 from itp.planners.factory import PlannerSpec, build_planner
 from itp.planners.horizon import FixedHorizon, HorizonSelector
 from itp.planners.itp import ItpPlanner
+from itp.planners.no_repeat import NoRepeatPlanner
 from itp.rollout.lockstep import run_episodes
 from itp.state_text.prompts import PromptBuilder
 from itp.state_text.renderers import get_renderer
@@ -155,3 +156,21 @@ def test_flags(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for flags in (["--planner", "act"], ["--planner", "itp", "--action", "generate"], ["--planner", "itp-i"]):
         assert main(["eval", *flags, "--policy", policy, "--avoid", "breaks", "--out", str(tmp_path / "x")]) == 2
         assert "works with --planner itp --action score only" in capsys.readouterr().err
+
+
+def no_repeat(*history: tuple[str, str]) -> str:
+    policy = ScriptedPolicy(lambda state: "cross", lambda state, foresight, action: RANK[action])
+    policy.prompts = PromptBuilder(PlaceRenderer())  # pyright: ignore[reportAttributeAccessIssue]
+    state = State("task", "a bridge", history)
+    return NoRepeatPlanner(cast("Any", policy)).decide([DecisionContext(state, COMMANDS)])[0].action
+
+
+def test_the_control_takes_nothing_twice_in_the_same_situation() -> None:
+    assert no_repeat() == "cross"
+    assert no_repeat(("cross", "a bridge")) == "wait", "it led back here"
+    assert no_repeat(("cross", "a bank"), ("turn back", "a bridge")) == "wait", "taken here, later"
+    assert no_repeat(("sing", "a bank"), ("cross", "a bridge")) == "cross", "crossing was tried elsewhere"
+    everything = tuple((command, "a bridge") for command in (*COMMANDS, "cross"))
+    assert no_repeat(*everything) == "wait", "all were tried, crossing twice"
+    with pytest.raises(EnvError, match="lists none"):
+        NoRepeatPlanner(cast("Any", None)).decide([DecisionContext(State("task", "a bridge"), None)])

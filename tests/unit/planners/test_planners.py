@@ -176,7 +176,7 @@ def test_the_expert_planner_names_a_command_of_the_game() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (PlannerSpec("alphago"), r"--planner alphago is unknown: choose one of act, itp, wkm, itp-i, cot"),
+        (PlannerSpec("alphago"), r"--planner alphago is unknown: choose one of act, itp, no-repeat, wkm, itp-i, cot"),
         (PlannerSpec("act", action="guess", policy="x"), r"--action guess is unknown: choose one of score, generate"),
         (PlannerSpec("act"), r"--planner act needs --policy PATH"),
         (PlannerSpec("itp", "learned", policy="x"), r"--planner itp needs --world-model PATH"),
