@@ -1,7 +1,7 @@
 """Imports point one way, as DESIGN.md draws them, and playing needs neither textworld nor torch.
 
     types -> envs, lm -> state_text -> policy -> world_model -> planners -> rollout
-          -> data, agent -> evaluation, training, serve -> cli
+          -> harness -> data, agent -> evaluation, training, serve -> cli
           -> the authors' commands (foresight_eval, itp.training.train_adaptive_k)
 
 Imports inside functions follow the same order, with one exception: a command's module (`itp collect`, `itp world-model
@@ -30,6 +30,7 @@ LAYERS = (
     ("world_model",),
     ("planners",),
     ("rollout",),
+    ("harness",),
     ("data", "agent"),
     ("evaluation", "training", "serve"),
     ("cli",),

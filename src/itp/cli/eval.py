@@ -5,7 +5,9 @@
         --policy out/a2c/model --world-model out/world-model/model --out out/eval-itp
 
 Writes `config.yaml`, `traces.jsonl` (one line per episode, as it ends) and `results.json` into `--out`, and prints the
-table. The same command again goes on where it stopped, or prints the table of a run that is complete.
+table. The same command again goes on where it stopped, or prints the table of a run that is complete; with
+`--retry-errors` it also plays again what ended in an error. `--shard i/n` and `--executor ray` spread a run over
+machines (docs/sweeps.md).
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from itp.envs.spec import EnvFlags
 from itp.errors import ConfigError, EnvError
+from itp.harness.play import ExecutorFlags
 from itp.planners.prompt_factory import PromptFlags, ServerFlags, is_prompted
 
 if TYPE_CHECKING:
@@ -38,6 +42,8 @@ MAY_DIFFER = (
     "step_timeout",
     "server",
     "prices",
+    "retry_errors",
+    "cluster",
 )
 """Settings that a resumed run may change, since they do not change what is played."""
 
@@ -52,7 +58,8 @@ class Config(EnvFlags):
     """Split to play: train, valid or test of household; train, valid_seen or valid_unseen of alfworld; train, valid,
     test_seen or test_unseen of scienceworld."""
     planner: str = "itp"
-    """Who plays. Trained checkpoints: act (no imagination), itp (imagine, then act), wkm (told by a knowledge model).
+    """Who plays. Trained checkpoints: act (no imagination), itp (imagine, then act), no-repeat (act, but nothing twice in
+    the same situation: a control for itp --avoid), wkm (told by a knowledge model).
     Any language model, by prompts: act, itp-i, cot, react, rap, mcts, tot, self-refine, multi-attempt, k-candidates.
     Neither: random, expert."""
     horizon: str = ""
@@ -85,6 +92,10 @@ class Config(EnvFlags):
     """Latest steps that the policy's state text may tell (default: as the checkpoint says)."""
     episodes: int = 0
     """Tasks to play; fewer than the split gives the same fixed subset to every planner and seed. 0 plays all."""
+    shard: str = ""
+    """i/n: play every n-th of these tasks only, from the i-th; `itp merge` puts the n run folders together."""
+    retry_errors: bool = False
+    """Play the episodes again that ended in an error."""
     batch_size: int = 16
     """Episodes played side by side."""
     workers: int = 0
@@ -109,25 +120,58 @@ class Config(EnvFlags):
     """How prompted planners ask."""
     server: ServerFlags = field(default_factory=ServerFlags)
     """How model servers are reached."""
+    cluster: ExecutorFlags = field(default_factory=ExecutorFlags)
+    """Where episodes are played."""
 
 
 def run(config: Config) -> None:
     """Evaluate, resuming what `--out` already holds."""
-    from itp.run_folder import CONFIG_NAME, open_run, plain
-
     check(config)
-    env = config.env_factory()()
-    tasks = choose_tasks(env.task_ids, config.episodes)
-    env.close()
+    results, trajectories = evaluate(config)
+    report(config, results, trajectories)
+
+
+def evaluate(config: Config, planner: Planner | None = None) -> tuple[dict[str, Any], list[Trajectory]]:
+    """Play what `--out` lacks and write `results.json`; returns its content and the episodes.
+
+    Args:
+        config: checked flags.
+        planner: the planner of these flags, if the caller has built it already.
+    """
+    from itp.harness.shards import Shard
+    from itp.run_folder import CONFIG_NAME, open_run
+
+    tasks = Shard.parse(config.shard).take(all_tasks(config))
+    if not tasks:
+        raise ConfigError(f"--shard {config.shard} holds no task: make fewer shards")
     # On a fresh folder the planner comes first, so that a refused checkpoint leaves no half-made run behind.
-    planner = None if (config.out / CONFIG_NAME).is_file() else make_planner(config)
-    with open_run(config.out, plain(config), command="eval", ignore=MAY_DIFFER) as folder:
+    if planner is None and config.cluster.executor == "local" and not (config.out / CONFIG_NAME).is_file():
+        planner = make_planner(config)
+    with open_run(config.out, settings_of(config), command="eval", ignore=MAY_DIFFER) as folder:
         trajectories = play(config, folder, tasks, planner)
-        report(config, folder, trajectories)
+        return write_results(config, folder, trajectories), trajectories
+
+
+def settings_of(config: Config) -> dict[str, Any]:
+    """What the run folder remembers: a run that is no shard looks as runs did before there were any."""
+    from itp.run_folder import plain
+
+    settings = plain(config)
+    return settings if config.shard else {key: value for key, value in settings.items() if key != "shard"}
+
+
+def all_tasks(config: Config) -> list[str]:
+    """The tasks of the run, all shards together, in the split's order."""
+    env = config.env_factory()()
+    try:
+        return choose_tasks(env.task_ids, config.episodes)
+    finally:
+        env.close()
 
 
 def check(config: Config) -> None:
     """Refuse flags that cannot work, before anything is loaded or written."""
+    from itp.harness.shards import Shard
     from itp.planners.factory import ACTION_MODES, PLANNERS, check_wkm
     from itp.planners.horizon import check_horizon
     from itp.planners.prompt_factory import check_prompted
@@ -152,6 +196,8 @@ def check(config: Config) -> None:
     ):
         if value < least:
             raise ConfigError(f"{flag} {value} is too small: give at least {least}")
+    Shard.parse(config.shard)
+    _check_cluster(config)
     if config.avoid and (config.planner != "itp" or config.action == "generate" or not all(config.avoid)):
         raise ConfigError("--avoid takes texts, and works with --planner itp --action score only: leave it out")
     if is_prompted(config.planner, config.policy):
@@ -167,7 +213,7 @@ def check(config: Config) -> None:
         check_wkm(planner_spec(config))
     elif config.knowledge:
         raise ConfigError(f"--knowledge does nothing with --planner {config.planner}: leave it out, or use wkm")
-    if config.planner in ("act", "itp") and not config.policy:
+    if config.planner in ("act", "itp", "no-repeat") and not config.policy:
         raise ConfigError(f"--planner {config.planner} needs --policy PATH: a folder written by `itp train policy`")
 
 
@@ -222,14 +268,16 @@ def planner_spec(config: Config) -> PlannerSpec:
 def play(config: Config, folder: RunFolder, tasks: Sequence[str], planner: Planner | None) -> list[Trajectory]:
     """Play the tasks that the folder lacks; returns the episodes of all tasks, in the order of `tasks`."""
     from itp.cli.progress import EpisodeProgress
-    from itp.rollout.lockstep import run_episodes
+    from itp.harness.play import Play, play_episodes
+    from itp.harness.retry import drop_errors
     from itp.trace.store import TraceStore
 
     store = TraceStore(folder / TRACES_NAME)
+    if config.retry_errors:
+        drop_errors(store.path)
     episodes = {trajectory.task.task_id: trajectory for trajectory in store}
     waiting = [task for task in tasks if task not in episodes]
     if waiting:
-        planner = planner or make_planner(config)
         with EpisodeProgress(f"eval {label(config)}", len(tasks)) as progress:
             progress.resume(list(episodes.values()))
 
@@ -238,25 +286,22 @@ def play(config: Config, folder: RunFolder, tasks: Sequence[str], planner: Plann
                 episodes[trajectory.task.task_id] = trajectory
                 progress.episode(trajectory)
 
-            run_episodes(
+            how = Play(
                 config.env_factory(),
-                planner,
-                waiting,
+                partial(make_planner, config),
                 batch_size=config.batch_size,
                 max_steps=config.max_steps,
                 seed=config.seed,
-                on_episode=keep,
                 workers=config.workers,
                 step_timeout=config.step_timeout,
             )
+            play_episodes(how, waiting, keep, config.cluster, planner)
     return [episodes[task] for task in tasks]
 
 
-def report(config: Config, folder: RunFolder, trajectories: Sequence[Trajectory]) -> None:
-    """Write `results.json` and print the tables; an evaluation in which every episode failed is an error."""
-    from itp.cli.console import wide_console
+def write_results(config: Config, folder: RunFolder, trajectories: Sequence[Trajectory]) -> dict[str, Any]:
+    """Write `results.json`; an evaluation in which every episode failed is an error."""
     from itp.evaluation.metrics import summarize
-    from itp.evaluation.table import results_table, task_type_table
     from itp.run_folder import plain
 
     results = summarize(
@@ -269,19 +314,30 @@ def report(config: Config, folder: RunFolder, trajectories: Sequence[Trajectory]
     )
     if config.prices is not None:
         results["cost_usd"] = cost(config, trajectories)
-    path = folder.write_json(RESULTS_NAME, results)
+    folder.write_json(RESULTS_NAME, results)
     errors = [trajectory.error for trajectory in trajectories if trajectory.error]
     if errors and len(errors) == len(trajectories):
         raise EnvError(f"every episode failed; the first said: {errors[0]} (all are in {folder / TRACES_NAME})")
+    return results
+
+
+def report(config: Config, results: dict[str, Any], trajectories: Sequence[Trajectory]) -> None:
+    """Print the tables of a run."""
+    from itp.cli.console import wide_console
+    from itp.evaluation.table import results_table, task_type_table
+
+    errors = [trajectory.error for trajectory in trajectories if trajectory.error]
     console = wide_console()
     if len(results["by_task_type"]) > 1:
         console.print(task_type_table(results))
     console.print(results_table([results]))
     if errors:
-        console.print(f"{len(errors)} episodes ended in an error, the first: {errors[0]}", markup=False)
+        again = "; --retry-errors plays them again"
+        console.print(f"{len(errors)} episodes ended in an error, the first: {errors[0]}{again}", markup=False)
     if "cost_usd" in results:
         console.print("cost: {policy:.4f} USD policy, {world_model:.4f} USD world model".format(**results["cost_usd"]))
     lost = ", ".join(f"{count} {category}" for category, count in results["failures"].items() if count)
+    path = config.out / RESULTS_NAME
     console.print(f"{f'lost: {lost}. ' if lost else ''}results: {path}", markup=False, highlight=False)
 
 
@@ -317,6 +373,13 @@ def label(config: Config) -> str:
 def horizon_of(config: Config) -> str:
     """`--horizon`, or the planner's own default."""
     return config.horizon or ("prompted" if config.planner == "itp-i" else "learned")
+
+
+def _check_cluster(config: Config) -> None:
+    config.cluster.check()
+    devices = (config.device, config.policy_device, config.wm_device)
+    if config.cluster.executor == "ray" and not config.cluster.ray_gpus and any("cuda" in name for name in devices):
+        raise ConfigError("--executor ray with a cuda device needs --ray-gpus: Ray hides GPUs that were not asked for")
 
 
 def _check_choice(flag: str, value: str, allowed: Sequence[str]) -> None:

@@ -64,6 +64,11 @@ def load_yaml(config_type: type, path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict):
         raise ConfigError(f"--config {path} must hold `key: value` lines, not a {type(content).__name__}")
+    return check_values(config_type, content, f"--config {path}")
+
+
+def check_values(config_type: type, content: Mapping[Any, Any], where: str) -> dict[str, Any]:
+    """Values for flags by the flags' names; unknown keys, keys given twice and wrong types are refused."""
     options = {name: option for name, option in _options(config_type).items() if not option.positional}
     values: dict[str, Any] = {}
     for key, value in content.items():
@@ -71,16 +76,28 @@ def load_yaml(config_type: type, path: Path) -> dict[str, Any]:
         if name not in options:
             near = closest(name, options)
             hint = f"did you mean {near}? " if near else ""
-            raise ConfigError(f"--config {path}: unknown key {key!r}: {hint}allowed are {', '.join(options)}")
+            raise ConfigError(f"{where}: unknown key {key!r}: {hint}allowed are {', '.join(options)}")
         if name in values:
-            raise ConfigError(f"--config {path}: key {key!r} is given twice")
+            raise ConfigError(f"{where}: key {key!r} is given twice")
         hint = options[name].hint
         if not fits(value, hint):
-            raise ConfigError(
-                f"--config {path}: {key} is {value!r} ({type(value).__name__}), expected {type_name(hint)}"
-            )
+            raise ConfigError(f"{where}: {key} is {value!r} ({type(value).__name__}), expected {type_name(hint)}")
         values[name] = value
     return values
+
+
+def config_from(config_type: type[C], values: Mapping[str, Any], where: str, *, prog: str) -> C:
+    """Build a config from values that a file gives, as if they were a command's flags; errors begin with `where`."""
+    checked = check_values(config_type, values, where)
+    for name, option in _options(config_type).items():
+        if option.required and name not in checked:
+            raise ConfigError(f"{where}: {name} is missing; see `{prog} --help`")
+    try:
+        return _run_tyro(
+            config_type, [word for name, value in checked.items() for word in _as_words(name, value)], prog
+        )
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
 
 
 def fits(value: Any, hint: Any) -> bool:

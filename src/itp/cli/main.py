@@ -46,6 +46,8 @@ class Command:
 COMMANDS = (
     Command(("demo",), "itp.cli.demo", "Train and evaluate everything at demo size, then show a decision"),
     Command(("eval",), "itp.cli.eval", "Play a split with one planner: traces, results.json and a table"),
+    Command(("sweep",), "itp.cli.sweep", "Evaluate tasks x planners x checkpoints x seeds, named in one YAML file"),
+    Command(("merge",), "itp.cli.merge", "Put the shards of an evaluation or a sweep together"),
     Command(("compare",), "itp.cli.compare", "Print the results of several runs in one table", resumes=False),
     Command(("show",), "itp.cli.show", "Print an episode or one decision of a run in full", resumes=False),
     Command(("data", "alfworld"), "itp.cli.data", "Unpack the ALFWorld games, or say what is there and what is broken"),
@@ -86,6 +88,7 @@ EXTRAS = {
     "textworld": ("textworld_express",),
     "serve": ("fastapi", "uvicorn", "httpx"),
     "openai": ("openai", "diskcache"),
+    "ray": ("ray",),
 }
 
 

@@ -2,6 +2,7 @@
 
     itp collect --env household --epsilon 0 0.3 --episodes 500 --out out/data
     itp collect --env alfworld --behaviour policy --policy out/policy/model --out out/rollouts
+    itp collect --env alfworld --executor ray --ray-address auto --out out/gold        # docs/sweeps.md
     itp collect --env scienceworld --env-option expert=true --epsilon 0 --workers 2 --batch-size 2 --out out/gold
 
 Expert play gives D_exp; noisy and policy play give D_roll, which teaches the world model what wrong actions do and the
@@ -15,12 +16,14 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from itp.envs.spec import EnvFlags
 from itp.errors import ConfigError, EnvError
+from itp.harness.play import ExecutorFlags
 
 if TYPE_CHECKING:
     from itp.envs.alfworld.expert import Expert
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from itp.types import Decision, DecisionContext, Trajectory
 
 BEHAVIOURS = ("expert", "policy")
-MAY_DIFFER = ("out", "batch_size", "device", "workers", "step_timeout")
+MAY_DIFFER = ("out", "batch_size", "device", "workers", "step_timeout", "cluster")
 """Settings that a resumed run may change, since they do not change what is played."""
 
 
@@ -67,6 +70,8 @@ class Config(EnvFlags):
     """Keep each step's admissible commands, which training on prompts shows the model; files grow several times."""
     seed: int = 0
     """Of the noise."""
+    cluster: ExecutorFlags = field(default_factory=ExecutorFlags)
+    """Where episodes are played."""
 
 
 class NoisyPlanner:
@@ -129,8 +134,10 @@ def run(config: Config) -> None:
     make_env = config.env_factory()
     tasks = _tasks(config, make_env)
     expert = Expert(Priors.load(config.priors) if config.priors else None, heeds=not config.heedless)
-    base = _base_planner(config, expert)
-    _rehearse(config, make_env, tasks[0], _planner(base, max(config.epsilon)))
+    # Over a cluster a policy is loaded there alone: this machine may have no room for it.
+    base = None if config.cluster.executor == "ray" and config.policy else _base_planner(config, expert)
+    if base is not None:
+        _rehearse(config, make_env, tasks[0], _planner(base, max(config.epsilon)))
     with open_run(config.out, config, command="collect", ignore=MAY_DIFFER):
         for epsilon in config.epsilon:
             _collect_level(config, epsilon, make_env, tasks, base, expert)
@@ -143,6 +150,7 @@ def _check(config: Config) -> None:
         raise ConfigError("--behaviour policy needs --policy PATH")
     if not config.epsilon or len({*config.epsilon}) < len(config.epsilon):
         raise ConfigError(f"--epsilon {' '.join(f'{e:g}' for e in config.epsilon)}: give each noise level once")
+    config.cluster.check()
     for epsilon in config.epsilon:
         if not 0 <= epsilon <= 1:
             raise ConfigError(f"--epsilon {epsilon:g} is not a probability: give values from 0 to 1")
@@ -176,6 +184,11 @@ def _base_planner(config: Config, expert: Expert) -> Planner:
     return build_planner(PlannerSpec("act", policy=config.policy, device=config.device, dtype=config.dtype))
 
 
+def _level_planner(config: Config, epsilon: float, expert: Expert) -> Planner:
+    """The planner of one noise level, built where it plays."""
+    return _planner(_base_planner(config, expert), epsilon)
+
+
 def _planner(base: Planner, epsilon: float) -> Planner:
     return NoisyPlanner(base, epsilon) if epsilon else base
 
@@ -195,9 +208,14 @@ def _rehearse(config: Config, make_env: Callable[[], TextEnv], task_id: str, pla
 
 
 def _collect_level(
-    config: Config, epsilon: float, make_env: Callable[[], TextEnv], tasks: Sequence[str], base: Planner, expert: Expert
+    config: Config,
+    epsilon: float,
+    make_env: Callable[[], TextEnv],
+    tasks: Sequence[str],
+    base: Planner | None,
+    expert: Expert,
 ) -> None:
-    from itp.rollout.lockstep import run_episodes
+    from itp.harness.play import Play, play_episodes
     from itp.trace.store import TraceStore
     from itp.training.progress import Ticker
 
@@ -212,17 +230,17 @@ def _collect_level(
         tally.add(trajectory)
         ticker.tick(len(tally.done), len(tasks), f"won {tally.stops['won']}", base=before)
 
-    run_episodes(
+    how = Play(
         make_env,
-        _planner(base, epsilon),
-        [task for task in tasks if task not in tally.done],
+        partial(_level_planner, config, epsilon, expert),
         batch_size=config.batch_size,
         max_steps=config.max_steps,
         seed=config.seed,
-        on_episode=keep,
         workers=config.workers,
         step_timeout=config.step_timeout,
     )
+    planner = None if base is None else _planner(base, epsilon)
+    play_episodes(how, [task for task in tasks if task not in tally.done], keep, config.cluster, planner)
     print(f"{store.path}: {tally.summary()}", flush=True)
     if tally.error and tally.stops["error"] == len(tally.done):
         raise EnvError(f"every episode failed; the first said: {tally.error}")

@@ -1,0 +1,1 @@
+"""How an evaluation is spread out: over shards, processes and a Ray cluster, and put together again."""
