@@ -11,7 +11,7 @@ K_max, the normalised budget NB of each run is filled in: 0 costs as much as nev
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,13 +84,17 @@ def read_results(path: Path) -> dict[str, Any]:
 
 
 def fill_budgets(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Copies of the results with `normalized_budget` where the references are among them and cost different amounts."""
+    """Copies of the results with `normalized_budget` where the references are among them and cost different amounts.
+
+    References are runs of the same environment and split: those with the same checkpoint where there are both ends.
+    """
     from itp.evaluation.metrics import normalized_budget
 
     filled = []
     for result in results:
         peers = [peer for peer in results if (peer["env"], peer["split"]) == (result["env"], result["split"])]
-        fixed = {k: peer["tokens"]["per_episode"] for peer in peers if (k := fixed_horizon(peer)) is not None}
+        own = _fixed_costs([peer for peer in peers if peer["config"].get("policy") == result["config"].get("policy")])
+        fixed = own if len(own) > 1 and 0 in own else _fixed_costs(peers)
         budget = result["normalized_budget"]
         if len(fixed) > 1 and 0 in fixed and fixed[max(fixed)] != fixed[0]:
             budget = normalized_budget(result["tokens"]["per_episode"], fixed[0], fixed[max(fixed)])
@@ -98,7 +102,12 @@ def fill_budgets(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return filled
 
 
-def fixed_horizon(result: dict[str, Any]) -> int | None:
+def _fixed_costs(results: Sequence[Mapping[str, Any]]) -> dict[int, float]:
+    """Tokens per episode at each fixed K."""
+    return {k: one["tokens"]["per_episode"] for one in results if (k := fixed_horizon(one)) is not None}
+
+
+def fixed_horizon(result: Mapping[str, Any]) -> int | None:
     """K of a run that always imagined K steps (0 for `act`), None for any other."""
     settings = result["config"]
     if settings.get("planner") == "act":

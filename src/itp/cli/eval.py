@@ -58,8 +58,8 @@ class Config(EnvFlags):
     """Split to play: train, valid or test of household; train, valid_seen or valid_unseen of alfworld; train, valid,
     test_seen or test_unseen of scienceworld."""
     planner: str = "itp"
-    """Who plays. Trained checkpoints: act (no imagination), itp (imagine, then act), no-repeat (act, but nothing twice in
-    the same situation: a control for itp --avoid), wkm (told by a knowledge model).
+    """Who plays. Trained checkpoints: act (no imagination), itp (imagine, then act), no-repeat (act, but nothing twice
+    in the same situation: a control for itp --avoid), wkm (told by a knowledge model).
     Any language model, by prompts: act, itp-i, cot, react, rap, mcts, tot, self-refine, multi-attempt, k-candidates.
     Neither: random, expert."""
     horizon: str = ""

@@ -6,9 +6,8 @@ import copy
 
 import pytest
 
-from itp.lm.base import Sampling
 from itp.lm.chat import PLAIN_TEMPLATE, Chat, split_thought
-from models import lm, tokenizer
+from models import tokenizer
 
 CHATS = [Chat.of("Where is the mug?"), Chat.of("Act.\n{% raw %} <b>", system="Be brief."), Chat.of("", "only rules")]
 
@@ -34,11 +33,3 @@ def test_the_plain_text_is_what_servers_make_of_the_chat_template(chat: Chat) ->
 )
 def test_a_thought_is_told_apart_from_the_answer(text: str, thought: str, answer: str) -> None:
     assert split_thought(text) == (thought, answer)
-
-
-def test_a_prompt_asked_again_is_counted_as_cached_with_the_same_answer() -> None:
-    fresh = lm(max_batch_tokens=4096)
-    prompt = Chat.of("a longer question about a mug and a shelf " * 8)
-    first, again = (fresh.generate([prompt], Sampling(max_new_tokens=4))[0] for _ in range(2))
-    assert again.text == first.text
-    assert first.cached_tokens < again.cached_tokens <= again.prompt_tokens == first.prompt_tokens
