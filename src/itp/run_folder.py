@@ -87,7 +87,7 @@ def is_main() -> bool:
 
 
 def open_run(
-    out: Path | str, config: Mapping[str, Any] | Any, *, command: str, ignore: Sequence[str] = ("out",)
+    out: Path | str, config: Mapping[str, Any] | Any, *, command: str, ignore: Sequence[str] = ("out", "log")
 ) -> RunFolder:
     """Create a run folder, or open it again to resume the same run.
 
@@ -227,8 +227,7 @@ def _check_same(path: Path, command: str, settings: dict[str, Any], ignore: Sequ
         raise RunFolderError(
             f"--out {path} holds a run of `itp {stored['command']}`, not of `itp {command}`: name another folder"
         )
-    before = _flat({key: value for key, value in stored["config"].items() if key not in ignore})
-    settings = _flat(settings)
+    before, settings = _flat(stored["config"], ignore), _flat(settings, ignore)
     differing = [key for key in {**before, **settings} if before.get(key, _ABSENT) != settings.get(key, _ABSENT)]
     if differing:
         pairs = ", ".join(f"{key}: {_shown(before, key)} there, {_shown(settings, key)} now" for key in differing)
@@ -238,11 +237,15 @@ def _check_same(path: Path, command: str, settings: dict[str, Any], ignore: Sequ
         )
 
 
-def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with those of nested groups beside the others, as flags are: their names are unique."""
+def _flat(settings: Mapping[str, Any], ignore: Sequence[str]) -> dict[str, Any]:
+    """Settings with those of nested groups beside the others, as flags are: their names are unique.
+
+    A group that is ignored as a whole stays out with all that is in it.
+    """
     flat: dict[str, Any] = {}
     for key, value in settings.items():
-        flat |= _flat(value) if isinstance(value, Mapping) else {key: value}
+        if key not in ignore:
+            flat |= _flat(value, ignore) if isinstance(value, Mapping) else {key: value}
     return flat
 
 

@@ -18,12 +18,15 @@ from pathlib import Path
 from itp.envs.spec import EnvFlags
 from itp.errors import ConfigError
 from itp.training.advantages import COST_MODES
+from itp.training.tracking import check_logger
 
 ACTION_MODES = ("score", "generate")
 LIMITS = ("bootstrap", "loss")
 LR_SCHEDULES = ("constant", "linear")
 TEST_SPLITS = ("valid", "valid_seen", "valid_unseen", "test", "test_seen", "test_unseen", "dev")
-MAY_DIFFER = ("out", "updates", "save_every", "device", "policy_device", "wm_device", "workers", "step_timeout")
+MAY_DIFFER = (
+    "out", "updates", "save_every", "log", "device", "policy_device", "wm_device", "workers", "step_timeout",
+)  # fmt: skip
 """Settings that a resumed run may change."""
 
 
@@ -112,6 +115,8 @@ class Config(EnvFlags):
     """Tasks of the validation cut, drawn by --seed; they are never trained on."""
     save_every: int = 10
     """Updates between resumable checkpoints."""
+    log: str = "tensorboard"
+    """Where curves go besides OUT/metrics.jsonl: tensorboard, wandb, trackio or none."""
     bf16: bool = False
     """Autocast the update's matrix products to bfloat16 over fp32 weights."""
     device: str = "cpu"
@@ -167,6 +172,7 @@ def _check(config: Config) -> None:
         if getattr(config, name) < bound:
             given = getattr(config, name)
             raise ConfigError(f"--{name.replace('_', '-')} {given} is too small: give {bound} or more")
+    check_logger(config.log)
     if config.temperature <= 0:
         raise ConfigError(f"--temperature {config.temperature} is too small: exploration needs a value above 0")
     if not 0 < config.top_p <= 1:

@@ -27,6 +27,7 @@ from itp.training.a2c_actor import Actor
 from itp.training.a2c_loss import Learner
 from itp.training.distributed import from_main, is_main, join, per_process, rank, wait_for_all
 from itp.training.progress import Ticker
+from itp.training.tracking import Log, curves
 from itp.world_model.base import WorldModel
 
 LOG_FILE = "metrics.jsonl"
@@ -86,13 +87,13 @@ class _Run:
         self.metrics: dict[str, float] = {}
 
     def go(self, first: int) -> dict[str, float]:
-        from torch.utils.tensorboard import SummaryWriter
-
         config, ticker, bad = self.config, Ticker("a2c"), 0
         folder = config.out / "tensorboard" if is_main() else config.out / f"tensorboard-{rank()}"
-        with SummaryWriter(str(folder)) as writer, _log(config.out).open("a") as log:
+        # Other processes keep TensorBoard files of their own; a run at W&B or trackio is the first one's alone.
+        name = config.log if is_main() or config.log == "tensorboard" else "none"
+        with curves(name, config.out, folder) as draw, _log(config.out).open("a") as log:
             if first == 0 and self.cut:
-                self._write(log, writer, 0, self._evaluate(0))
+                self._write(log, draw, 0, self._evaluate(0))
             self.best = _best_so_far(config.out)
             for update in range(first, config.updates):
                 self.actor.progress = progress = update / config.updates
@@ -107,17 +108,16 @@ class _Run:
                 if self.cut and (done % config.eval_every == 0 or done == config.updates):
                     metrics |= self._evaluate(done)
                 self.metrics |= metrics
-                self._write(log, writer, done, metrics)
+                self._write(log, draw, done, metrics)
                 if done % config.save_every == 0 or done == config.updates:
                     _save(config, self.learner, self.actor, done)
                 ticker.tick(done, config.updates, _note(self.metrics), base=first)
         return {**self.metrics, "updates": config.updates}
 
-    def _write(self, log: Any, writer: Any, update: int, metrics: dict[str, float]) -> None:
+    def _write(self, log: Any, draw: Log, update: int, metrics: dict[str, float]) -> None:
         log.write(json.dumps({"update": update, **metrics}) + "\n")
         log.flush()
-        for name, value in metrics.items():
-            writer.add_scalar(f"a2c/{name}", value, update)
+        draw({f"a2c/{name}": value for name, value in metrics.items()}, update)
 
     def _evaluate(self, update: int) -> dict[str, float]:
         """Greedy play of the validation cut with the learned horizon; the best checkpoint is kept."""

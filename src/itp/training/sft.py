@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import shutil
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from itp.data.rows import Row
 from itp.errors import CheckpointError, ConfigError
 from itp.training.distributed import is_main, per_process, say, world_size
 from itp.training.progress import evaluation_callback, progress_callback, quiet_libraries
+from itp.training.tracking import trainer_logging
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -54,6 +54,8 @@ class Optimisation:
     """Optimiser steps between resumable checkpoints."""
     log_steps: int = 20
     """Optimiser steps between log lines."""
+    log: str = "tensorboard"
+    """Where curves go besides OUT/metrics.jsonl: tensorboard, wandb, trackio or none."""
     seed: int = 0
     """Of initialisation and shuffling."""
 
@@ -274,7 +276,6 @@ def trainer_options(out: Path, settings: Optimisation) -> dict[str, Any]:
     cpu = not torch.cuda.is_available()
     bf16, fp16 = precision(settings)
     at_once = rows_at_once(settings)
-    os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "tensorboard")
     return {
         "output_dir": str(out / "checkpoints"),
         "num_train_epochs": settings.epochs,
@@ -294,7 +295,7 @@ def trainer_options(out: Path, settings: Optimisation) -> dict[str, Any]:
         "save_steps": settings.save_steps,
         "save_total_limit": 1,
         "logging_steps": settings.log_steps,
-        "report_to": ["tensorboard"],
+        **trainer_logging(settings.log, out),
         "disable_tqdm": True,
         "dataloader_pin_memory": not cpu,
         "seed": settings.seed,

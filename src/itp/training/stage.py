@@ -117,7 +117,9 @@ def train_stage(
     from itp.state_text.prompts import PromptBuilder
     from itp.state_text.renderers import get_renderer
     from itp.training.sft import fit, rows_at_once
+    from itp.training.tracking import check_logger
 
+    check_logger(config.optim.log)
     rows_at_once(config.optim)
     config.schedule.check()
     config.lora.check(config.base)

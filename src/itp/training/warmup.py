@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from itp.errors import ConfigError
 from itp.training.sft import Optimisation
+from itp.training.tracking import check_logger
 
 if TYPE_CHECKING:
     from itp.data.rows import Row
@@ -103,6 +104,7 @@ def run(config: Config) -> None:
 
 
 def _check(config: Config) -> None:
+    check_logger(config.optim.log)
     if config.foresight not in FORESIGHTS:
         raise ConfigError(f"--foresight {config.foresight} is unknown: choose one of {', '.join(FORESIGHTS)}")
     if config.replay < 0:
