@@ -101,3 +101,14 @@ def test_an_episode_that_kills_its_process_is_an_error_and_no_other_is(cluster: 
     refusing = Play(ray_toys.deadly_household, partial(ray_toys.refuse, "no such model"), 4, 3, 0)
     with pytest.raises(ConfigError, match="no such model"):
         play_episodes(refusing, tasks, episodes.append, flags)
+
+
+def test_an_address_where_nothing_listens_is_refused_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--planner", "random", "--executor", "ray", "--ray-address", "127.0.0.1:1", "--out", str(tmp_path / "o"))
+    began = time.monotonic()
+    assert main(["eval", *words]) == 2
+    assert time.monotonic() - began < 20
+    assert "--ray-address 127.0.0.1:1: nothing answers there" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()

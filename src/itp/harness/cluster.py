@@ -12,6 +12,7 @@ import contextlib
 import importlib
 import logging
 import os
+import socket
 import sys
 import time
 from collections import Counter, deque
@@ -26,6 +27,8 @@ from itp.types import StopReason, Task, Trajectory
 
 START_TIMEOUT = 300.0
 """Seconds without any living actor after which the run gives up; it can be resumed."""
+CONNECT_TIMEOUT = 10.0
+"""Seconds in which the head of a cluster must answer."""
 FALSE_STARTS = 3
 """Actors in a row that may die while they load; then the fault is not their machines'."""
 
@@ -65,6 +68,7 @@ def connect(flags: ExecutorFlags) -> None:
     if ray.is_initialized():
         return
     address = flags.ray_address or os.environ.get("RAY_ADDRESS") or "local"
+    _check_answers(address)
     local = {"include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **local)
@@ -72,6 +76,20 @@ def connect(flags: ExecutorFlags) -> None:
         reason = " ".join(str(error).split())
         raise ConfigError(
             f"--ray-address {address}: no Ray cluster can be joined there ({reason}); start one with "
+            "`ray start --head`, or leave the flag out to use this machine"
+        ) from error
+
+
+def _check_answers(address: str) -> None:
+    """Refuse an address where nothing listens: Ray itself would try for many minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT).close()
+    except OSError as error:
+        raise ConfigError(
+            f"--ray-address {address}: nothing answers there ({error.strerror or error}); start a cluster with "
             "`ray start --head`, or leave the flag out to use this machine"
         ) from error
 
