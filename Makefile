@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml constraints.txt
 		{ echo 'make setup: $(PYTHON) is older than 3.11: give another, as in make setup PYTHON=python3.12' >&2; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) install -c constraints.txt torch
-	$(PIP) install -c constraints.txt -e '.[train,alfworld,scienceworld,textworld,serve,openai,export,dev]'
+	$(PIP) install -c constraints.txt -e '.[train,alfworld,scienceworld,textworld,serve,openai,export,report,dev]'
 	touch $@
 
 # One thread: the demo's matrices are small, and on a busy machine two threads that wait for each other cost far more.

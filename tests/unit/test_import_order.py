@@ -33,7 +33,7 @@ LAYERS = (
     ("harness",),
     ("data", "agent"),
     ("evaluation", "training", "serve"),
-    ("export",),
+    ("export", "report"),
     ("cli",),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
