@@ -48,6 +48,7 @@ COMMANDS = (
     Command(("eval",), "itp.cli.eval", "Play a split with one planner: traces, results.json and a table"),
     Command(("sweep",), "itp.cli.sweep", "Evaluate tasks x planners x checkpoints x seeds, named in one YAML file"),
     Command(("report",), "itp.cli.report", "Write runs into one HTML file: figures, and every step", resumes=False),
+    Command(("view",), "itp.cli.view", "Show runs in the browser while they go on", resumes=False),
     Command(("export",), "itp.cli.export", "Write runs in the format of another tool, or for a paper", resumes=False),
     Command(("merge",), "itp.cli.merge", "Put the shards of an evaluation or a sweep together"),
     Command(("compare",), "itp.cli.compare", "Print the results of several runs in one table", resumes=False),

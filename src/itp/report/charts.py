@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from itp.evaluation.imagination import PHASES
 from itp.evaluation.stats import wilson_interval
-from itp.report.tally import PHASES, Tally
+from itp.report.tally import Tally
 
 RUN_COLOURS = 8
 K_COLOURS = 9
@@ -212,8 +213,9 @@ def fidelity(name: str, results: Mapping[str, Any]) -> dict[str, Any] | None:
             x, y = [h for h, _ in by_horizon], [100 * group[what] for _, group in by_horizon if what in group]
             if y:
                 series = Series(number, model, Tally())
-                line = _line(series, x, y) | {"name": f"{_text(model)}, {label}", "mode": "lines+markers"}
-                line["line"] = line["line"] | {"dash": dash}
+                line: dict[str, Any] = _line(series, x, y)
+                line |= {"name": f"{_text(model)}, {label}", "mode": "lines+markers"}
+                line["line"] |= {"dash": dash}
                 data.append(line | {"hovertemplate": f"{label} %{{y:.1f}}% at horizon %{{x}}"})
     if not data:
         return None

@@ -10,13 +10,10 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from itp.evaluation.failures import failure_category
+from itp.evaluation.imagination import PHASES, imagined_outcomes, phase
 from itp.evaluation.table import PARSES
 from itp.report.episodes import plan_changed
 from itp.types import Decision, StopReason, Trajectory
-from itp.world_model.metrics import token_f1
-
-PHASES = ("first third", "second third", "last third")
-"""Of an episode's own steps; an episode of one step is all first third."""
 
 
 @dataclass(slots=True)
@@ -94,7 +91,7 @@ class Tally:
 
     def _decision(self, decision: Decision, number: int, steps: int) -> None:
         self.k_counts[decision.horizon] += 1
-        self.k_by_phase[number * len(PHASES) // steps][decision.horizon] += 1
+        self.k_by_phase[phase(number, steps)][decision.horizon] += 1
         if number == len(self.k_by_step):
             self.k_by_step.append([0, 0])
         self.k_by_step[number][0] += decision.horizon
@@ -108,17 +105,11 @@ class Tally:
         _spend(self.time, policy.seconds, model.seconds, both.seconds)
 
     def _imagination(self, trajectory: Trajectory) -> None:
-        """Compare each imagined observation with the real one, as long as the agent really did what it imagined."""
-        for start, step in enumerate(trajectory.steps):
-            real_steps = trajectory.steps[start:]
-            for depth, (imagined, real) in enumerate(zip(step.decision.foresight.steps, real_steps, strict=False)):
-                if imagined.action != real.decision.action:
-                    break
-                if depth == len(self.depths):
-                    self.depths.append(Depth())
-                self.depths[depth].n += 1
-                self.depths[depth].exact += imagined.observation == real.observation
-                self.depths[depth].f1 += token_f1(imagined.observation, real.observation)
+        for depth, outcome in imagined_outcomes(trajectory):
+            if depth > len(self.depths):
+                self.depths.append(Depth())
+            found = self.depths[depth - 1]
+            found.n, found.exact, found.f1 = found.n + 1, found.exact + outcome.exact, found.f1 + outcome.f1
 
 
 def _spend(spent: Spent, policy: float, model: float, both: float) -> None:

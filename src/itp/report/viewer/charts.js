@@ -28,10 +28,10 @@ async function drawChart(node) {
   const { data: traces, layout } = coloured(figure, style);
   const axis = { gridcolor: style.getPropertyValue('--line').trim(), zerolinecolor: style.getPropertyValue('--line').trim() };
   library.react(node, traces, {
-    height: 330, margin: { l: 56, r: 16, t: 10, b: 48 }, paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)',
+    height: 330, margin: { l: 56, r: 16, t: 10, b: traces.length > 1 ? 48 + 19 * Math.ceil(traces.length / 3) : 48 }, paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)',
     font: { family: 'system-ui, sans-serif', size: 12, color: style.getPropertyValue('--text').trim() },
     hovermode: 'closest', showlegend: traces.length > 1, ...layout,
-    legend: { orientation: 'h', y: -0.28, ...layout.legend },
+    legend: { orientation: 'h', yref: 'container', y: 0, yanchor: 'bottom', ...layout.legend },
     xaxis: { ...axis, ...layout.xaxis }, yaxis: { ...axis, ...layout.yaxis },
   }, { displaylogo: false, responsive: true, displayModeBar: false });
 }
