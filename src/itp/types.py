@@ -172,6 +172,8 @@ class Decision:
     world_model_usage: Usage = field(default_factory=Usage)
     imagination_usage: Usage = field(default_factory=Usage)
     """The part of both that went into the foresight, steps that were dropped from it included."""
+    prompt: str = ""
+    """What the answer in `raw_text` was asked by, where prompts are kept."""
 
 
 @dataclass(frozen=True, slots=True)

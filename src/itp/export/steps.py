@@ -20,8 +20,8 @@ COLUMNS: dict[str, type] = {
     "reflection": str, "policy_tokens": int, "world_model_tokens": int, "imagination_tokens": int, "calls": int,
     "seconds": float, "admissible_commands": int,
 }  # fmt: skip
-"""Name and type of every column. `step` counts from 1, as in `itp show`; `imagined` is the foresight, two lines a step; `seconds` are the
-decision's, of both models; `admissible_commands` is their number, 0 where the traces do not keep them."""
+"""Name and type of every column. `step` counts from 1, as in `itp show`; `imagined` is the foresight, two lines a step;
+`seconds` are the decision's, of both models; `admissible_commands` is their number, 0 where traces do not keep them."""
 
 
 def write_steps(runs: Sequence[ExportRun], out: Path) -> int:

@@ -44,6 +44,8 @@ class Completion:
     """Prompt tokens that a server says it knew already; all of them where the answer came from disk."""
     thought: str = ""
     """What a thinking model wrote before its answer; its tokens are counted, its text is no part of `text`."""
+    prompt: str = ""
+    """What was asked, where the asker keeps it; backends leave it empty."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,8 @@ class PromptFlags:
     """Most tokens that a thinking model may think before each answer; 0 asks it not to."""
     max_prompt_tokens: int = 4096
     """Most tokens of a prompt; beyond it the oldest steps are left out."""
+    keep_prompts: bool = True
+    """Keep the prompt of each command's answer in the traces; without it they are a fraction as large."""
     temperature: float = 0.7
     """Of the sampled attempts of multi-attempt; everything else is greedy."""
     width: int = 3
@@ -252,7 +254,8 @@ def _asked(spec: PlannerSpec, path: str, model: str, key_env: str, device: str, 
 
     templates = load_templates(spec.prompting.prompts)
     lm = _language_model(spec, path if backend_of(path) else f"transformers:{path}", model, key_env, device, dtype)
-    return PromptedPolicy(lm, templates, max_prompt_tokens=spec.prompting.max_prompt_tokens)
+    flags = spec.prompting
+    return PromptedPolicy(lm, templates, max_prompt_tokens=flags.max_prompt_tokens, keep_prompts=flags.keep_prompts)
 
 
 def _language_model(spec: PlannerSpec, path: str, model: str, key_env: str, device: str, dtype: str) -> LanguageModel:

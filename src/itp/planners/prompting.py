@@ -103,6 +103,7 @@ def decision_of(parsed: ParsedAction, answer: Completion, usage: Usage) -> Decis
         reflection=field(answer.text, "Reflection"),
         thought=field(answer.text, "Thought") or answer.thought,
         raw_text=answer.text,
+        prompt=answer.prompt,
         parse=parsed.parse,
         policy_usage=usage,
     )

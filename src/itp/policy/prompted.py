@@ -45,6 +45,7 @@ class PromptedPolicy:
         lm: any backend.
         templates: by name; the defaults when omitted.
         max_prompt_tokens: limit of a whole prompt.
+        keep_prompts: answers tell what was asked, for traces.
     """
 
     def __init__(
@@ -53,17 +54,23 @@ class PromptedPolicy:
         templates: Mapping[str, PromptTemplate] | None = None,
         *,
         max_prompt_tokens: int = 4096,
+        keep_prompts: bool = False,
     ) -> None:
         self.lm = lm
         self.name = lm.name
         self.templates = templates or load_templates()
         self.max_prompt_tokens = max_prompt_tokens
+        self.keep_prompts = keep_prompts
 
     def ask(
         self, questions: Sequence[Question], sampling: Sampling, seeds: Sequence[int] | None = None
     ) -> list[Completion]:
         """One answer to each question, in order; `seeds` as in `LanguageModel.generate`."""
-        return self.lm.generate([self.chat(question) for question in questions], sampling, seeds)
+        chats = [self.chat(question) for question in questions]
+        answers = self.lm.generate(chats, sampling, seeds)
+        if not self.keep_prompts:
+            return answers
+        return [replace(answer, prompt=chat.plain()) for answer, chat in zip(answers, chats, strict=True)]
 
     def score(
         self, questions: Sequence[Question], candidates: Sequence[Sequence[str]]

@@ -13,8 +13,8 @@ from typing import Any
 from itp.types import Decision, Step, StopReason, Trajectory, Usage
 
 _SHOWN = {
-    "action", "horizon", "foresight", "horizon_probs", "reflection", "thought", "raw_text", "parse", "horizon_parse",
-    "policy_usage", "world_model_usage", "imagination_usage",
+    "action", "horizon", "foresight", "horizon_probs", "reflection", "thought", "raw_text", "prompt", "parse",
+    "horizon_parse", "policy_usage", "world_model_usage", "imagination_usage",
 }  # fmt: skip
 
 
@@ -99,6 +99,7 @@ def _step(step: Step, commands: dict[str, int]) -> dict[str, Any]:
         "reflection": decision.reflection,
         "thought": decision.thought,
         "raw": decision.raw_text,
+        "prompt": decision.prompt,
         "reward": finite(step.reward),
         "expert": step.expert_action,
         "usage": _usages(decision),

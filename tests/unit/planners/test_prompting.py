@@ -12,7 +12,7 @@ from itp.lm.scripted import ScriptedLM
 from itp.planners.compute_matched import KCandidatesPlanner, MultiAttemptPlanner, SelfRefinePlanner
 from itp.planners.horizon import FixedHorizon
 from itp.planners.itp_i import ItpIPlanner, PromptedHorizon
-from itp.planners.prompting import PromptingPlanner
+from itp.planners.prompting import PromptingPlanner, question
 from itp.planners.search import PLANNED, Node, Searcher
 from itp.planners.tree_planners import MctsPlanner, TotPlanner, back_up, back_up_rewards, select, upper_confidence
 from itp.policy.prompted import PromptedPolicy
@@ -281,3 +281,12 @@ def test_rap_backs_up_the_mean_reward_from_each_node_on() -> None:
     back_up_rewards(second)
     assert (root.visits, first.visits, second.visits) == (1, 1, 1)
     assert (first.mean, second.mean) == (pytest.approx(0.4), pytest.approx(0.6))
+
+
+def test_prompts_are_kept_where_asked_and_hold_what_the_model_read() -> None:
+    for keep in (True, False):
+        policy = PromptedPolicy(model(act="Action: look"), keep_prompts=keep)
+        (decision,) = PromptingPlanner(policy, "act", SHORT).decide([context()])
+        asked = policy.chat(question("act", context())).plain()
+        assert decision.prompt == (asked if keep else "")
+        assert context().state.task in asked

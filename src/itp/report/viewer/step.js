@@ -54,6 +54,7 @@ const said = (title, text) => el('section.said', {}, el('h4', {}, title), el('p.
 
 function onDemand(content, step) {
   const parts = [
+    step.prompt ? ['Prompt', el('pre', {}, step.prompt)] : null,
     step.raw ? ['Raw output', el('pre', {}, step.raw)] : null,
     step.admissible ? [`Admissible commands (${step.admissible.length})`, el('ul.commands', {},
       step.admissible.map((n) => el(`li${content.commands[n] === step.action ? '.chosen' : ''}`, {}, content.commands[n])))] : null,
