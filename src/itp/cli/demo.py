@@ -56,6 +56,7 @@ def run(config: Config) -> None:
         print(f"\n[{number}/{len(stages)}] {title}  ({time.monotonic() - start:.0f}s so far)", flush=True)
         stage()
     show_results(config)
+    write_page(config)
     print(f"\nAll of it took {time.monotonic() - start:.0f}s. Files: {config.out}")
 
 
@@ -201,6 +202,20 @@ def show_results(config: Config) -> None:
             for line in show_decision(trajectory, number):
                 console.print(line, markup=False, highlight=False)
             return
+
+
+def write_page(config: Config) -> None:
+    """OUT/report.html: figures, curves and every episode; without the extra `report`, a line that says so."""
+    import importlib.util
+
+    if importlib.util.find_spec("plotly") is None or importlib.util.find_spec("jinja2") is None:
+        print("\nNo report: pip install 'imagine-then-plan[report]', then itp report " + str(config.out))
+        return
+    from itp.report.build import write_report
+    from itp.report.sources import find_runs
+
+    done = write_report(find_runs([config.out]), config.out / "report.html", title="itp demo")
+    print(f"\nEvery figure and episode, in a browser: {config.out / 'report.html'} ({done.size / 1e6:.1f} MB)")
 
 
 def pick_decision(trajectories: list[Trajectory]) -> tuple[Trajectory, int] | None:
