@@ -121,8 +121,8 @@ def by_compiled(model: Any, end_id: int) -> Loop:
 
 
 def by_ctranslate2(model: Any, tokenizer: Any, end_id: int, threads: int) -> Loop:
-    import ctranslate2
-    from ctranslate2.converters import TransformersConverter
+    import ctranslate2  # pyright: ignore[reportMissingImports]
+    from ctranslate2.converters import TransformersConverter  # pyright: ignore[reportMissingImports]
 
     tokenizer = copy.deepcopy(tokenizer)
     tokenizer.bos_token = tokenizer.eos_token  # the converter wants one; nothing puts it before a prompt

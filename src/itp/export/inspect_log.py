@@ -16,7 +16,7 @@ from itp.export.runs import ExportRun
 from itp.types import Decision, Trajectory
 
 if TYPE_CHECKING:
-    from inspect_ai.log import EvalLog, EvalSample
+    from inspect_ai.log import EvalLog, EvalSample  # pyright: ignore[reportMissingImports]
 
 SCORER = "won"
 
@@ -28,7 +28,7 @@ def write_inspect(run: ExportRun, out: Path) -> int:
         ConfigError: inspect-ai is missing.
     """
     try:
-        from inspect_ai.log import write_eval_log
+        from inspect_ai.log import write_eval_log  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise ConfigError("--to inspect needs inspect-ai: pip install 'imagine-then-plan[inspect]'") from None
     log = inspect_log(run)
@@ -38,7 +38,7 @@ def write_inspect(run: ExportRun, out: Path) -> int:
 
 def inspect_log(run: ExportRun) -> EvalLog:
     """The run as inspect-ai's own record."""
-    from inspect_ai.log import (
+    from inspect_ai.log import (  # pyright: ignore[reportMissingImports]
         EvalConfig,
         EvalDataset,
         EvalLog,
@@ -82,9 +82,9 @@ def _settings(results: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sample(episode: Trajectory) -> EvalSample:
-    from inspect_ai.log import EvalError, EvalSample
-    from inspect_ai.model import ChatMessageAssistant, ChatMessageUser, ModelOutput
-    from inspect_ai.scorer import Score
+    from inspect_ai.log import EvalError, EvalSample  # pyright: ignore[reportMissingImports]
+    from inspect_ai.model import ChatMessageAssistant, ChatMessageUser, ModelOutput  # pyright: ignore[reportMissingImports]
+    from inspect_ai.scorer import Score  # pyright: ignore[reportMissingImports]
 
     begin = f"{episode.task.goal}\n\n{episode.first_observation}"
     messages: list[Any] = [ChatMessageUser(content=begin)]
