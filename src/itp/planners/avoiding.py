@@ -63,6 +63,27 @@ def likeliest_first(logprobs: Sequence[float]) -> list[int]:
     return sorted(range(len(logprobs)), key=lambda i: -logprobs[i])
 
 
+def first_warning(foresight: ImaginedTrajectory, avoid: Sequence[str]) -> int:
+    """Steps before the first one that tells of what is to be avoided; all of them when none does."""
+    told = (n for n, step in enumerate(foresight.steps) if any(text in step.observation for text in avoid))
+    return next(told, len(foresight))
+
+
+def situations(state: State, situation: Callable[[State], str]) -> Counter[str]:
+    """How often the episode has been in each situation, from its start to `state`."""
+    return Counter(situation(replace(state, history=state.history[:n])) for n in range(len(state.history) + 1))
+
+
+def returns(
+    state: State, foresight: ImaginedTrajectory, visited: Counter[str], situation: Callable[[State], str]
+) -> int:
+    """How often the episode has been in the situation that the first imagined step leads to."""
+    if not foresight.steps:
+        return 0
+    step = foresight.steps[0]
+    return visited[situation(state.extend(step.action, step.observation))]
+
+
 class AvoidingPlanner:
     """See the module. The foresight of a decision is that of the command it took; its cost counts all that were tried.
 
@@ -127,26 +148,16 @@ class AvoidingPlanner:
         )
         for row, imagination in zip(rows, imaginations, strict=True):
             row.foresights.append(imagination.foresight)
-            row.warnings.append(self._warning(imagination.foresight))
+            row.warnings.append(first_warning(imagination.foresight, self.avoid))
             row.returns.append(self._returns(row, imagination.foresight))
             row.policy_usage += imagination.policy_usage
             row.world_model_usage += imagination.world_model_usage
 
-    def _warning(self, foresight: ImaginedTrajectory) -> int:
-        """Steps before the first one that tells of what is to be avoided; all of them when none does."""
-        told = (n for n, step in enumerate(foresight.steps) if any(text in step.observation for text in self.avoid))
-        return next(told, len(foresight))
-
     def _returns(self, row: _Row, foresight: ImaginedTrajectory) -> int:
         """How often the episode has been in the state that the first imagined step leads to."""
-        if not foresight.steps:
-            return 0
-        state = row.context.state
         if not row.visited:
-            past = [replace(state, history=state.history[:n]) for n in range(len(state.history) + 1)]
-            row.visited = Counter(map(self._situation, past))
-        step = foresight.steps[0]
-        return row.visited[self._situation(state.extend(step.action, step.observation))]
+            row.visited = situations(row.context.state, self._situation)
+        return returns(row.context.state, foresight, row.visited, self._situation)
 
     def _situation(self, state: State) -> str:
         return self.policy.prompts.renderer.situation(state)

@@ -42,6 +42,9 @@ class Config:
     """World model checkpoint, rules, or exact: the engine of the games in --data, read from their run folder."""
     relabel: Path | None = None
     """Labels of an earlier run whose K is chosen again, with this --lambda-k, from their stored scores."""
+    avoid: tuple[str, ...] = ()
+    """Label for an agent that plays with --avoid: the score at k is log π(a*) among the commands whose imagined future
+    does not warn (`itp.training.label_avoid`). Needs data collected with --keep-commands."""
     foresight: str = "policy"
     """Who acts in the imagination: policy (what the agent will see) or teacher-forced (the paper's expert actions)."""
     reuse: Path | None = None
@@ -85,6 +88,7 @@ class _Item:
     index: int
     state: State
     action: str
+    commands: tuple[str, ...] | None = None
 
 
 def run(config: Config) -> None:
@@ -109,6 +113,8 @@ def _check(config: Config) -> None:
     ):
         if value not in allowed:
             raise ConfigError(f"{flag} {value} is unknown: choose one of {', '.join(allowed)}")
+    if config.avoid and (config.foresight != "policy" or config.reuse is not None):
+        raise ConfigError("--avoid imagines what each command leads to: leave out --reuse and --foresight")
     if config.k_max < 1:
         raise ConfigError(f"--k-max {config.k_max} leaves nothing to label: give 1 or more")
     wrong = [k for k in config.k_candidates if not 0 <= k <= config.k_max]
@@ -161,7 +167,10 @@ def _label(file: Path, config: Config) -> None:
     while done < len(work):
         batch = work[done : done + config.batch_size]
         new = {(item.state, item.action): item for item in batch if (item.state, item.action) not in results}
-        if new:
+        if new and config.avoid:
+            for label in label_avoiding(list(new.values()), policy, world_model, config):
+                results[label.state, label.action] = label
+        elif new:
             foresights = [reused[item.state, item.action] for item in new.values()] if reused else None
             for label in label_states(list(new.values()), foresights, policy, world_model, config):
                 results[label.state, label.action] = label
@@ -189,6 +198,37 @@ def label_states(
     return [
         LabelledState(item.state, item.action, foresight, row, best_horizon(row, config.lambda_k, ks), ks)
         for item, foresight, row, ks in zip(items, foresights, scores, horizons, strict=True)
+    ]
+
+
+def label_avoiding(
+    items: Sequence[_Item], policy: Policy, world_model: WorldModel, config: Config
+) -> list[LabelledState]:
+    """Labels for play with `--avoid`; their foresight is empty, since such an agent's prompt holds none."""
+    from itp.training.label_avoid import avoiding_scores
+    from itp.types import ImaginedTrajectory
+
+    if any(item.commands is None for item in items):
+        raise DataError("--avoid needs the commands of every step: collect --data with `itp collect --keep-commands`")
+    rows = avoiding_scores(
+        [item.state for item in items],
+        [item.action for item in items],
+        [item.commands or () for item in items],
+        policy,
+        world_model,
+        config.avoid,
+        config.candidates,
+    )
+    return [
+        LabelledState(
+            item.state,
+            item.action,
+            ImaginedTrajectory(),
+            row,
+            best_horizon(row, config.lambda_k, config.candidates),
+            config.candidates,
+        )
+        for item, row in zip(items, rows, strict=True)
     ]
 
 
@@ -247,6 +287,6 @@ def _draw(trajectories: Sequence[Trajectory], config: Config) -> list[_Item]:
         )
     random.Random(config.seed).shuffle(pairs)
     drawn = pairs[: config.states] if config.states else pairs
-    items = [_Item(t, i, t.states()[i], t.steps[i].expert_action) for t, i in drawn]
+    items = [_Item(t, i, t.states()[i], t.steps[i].expert_action, t.steps[i].admissible) for t, i in drawn]
     # Batches of like length waste nothing on padding, and equal states come together.
     return sorted(items, key=lambda x: (len(x.state.history), sum(len(o) for _, o in x.state.history), x.state.task))
