@@ -17,7 +17,9 @@ from itp.world_model.imagination import NO_LIMITS, Limits
 if TYPE_CHECKING:
     from itp.policy.model import Policy
 
-ALLOWED = "fixed:K (such as fixed:3), random, learned, prompted, confidence[:THRESHOLD] or budget:TOKENS[:HORIZON]"
+ALLOWED = (
+    "fixed:K (such as fixed:3), random, learned, sampled, prompted, confidence[:THRESHOLD] or budget:TOKENS[:HORIZON]"
+)
 DEFAULT_MAX_STEPS = 50
 """Step limit that a budget is spread over where none is given: the usual one of ALFWorld."""
 
@@ -89,22 +91,25 @@ class RandomHorizon:
 
 
 class LearnedHorizon:
-    """ITP-R: the K-head's most likely K."""
+    """ITP-R: the K-head's most likely K; or, `sampled`, drawn from p(K | s) as A2C draws it (Liu et al. 2026, eq. 7).
 
-    name = "learned"
+    A drawn K comes from each context's own seed. A greedy agent that walks in a circle meets the same state again and
+    again, and the most likely K is the same each time; a drawn one is not.
+    """
 
-    def __init__(self, policy: Policy) -> None:
-        self.policy = policy
+    def __init__(self, policy: Policy, *, sampled: bool = False) -> None:
+        self.policy, self.sampled = policy, sampled
+        self.name = "sampled" if sampled else "learned"
 
     def select(self, contexts: Sequence[DecisionContext]) -> list[HorizonChoice]:
         """See `HorizonSelector.select`."""
         control = self.policy.control([context.state for context in contexts])
         probs_BK = control.horizon_logits_BK.softmax(-1).cpu()
         choices = []
-        for probs, tokens in zip(probs_BK, control.prompt_tokens, strict=True):
-            choices.append(
-                HorizonChoice(int(probs.argmax()), tuple(round(p, 4) for p in probs.tolist()), Usage(tokens, 0, 1))
-            )
+        for context, row, tokens in zip(contexts, probs_BK.tolist(), control.prompt_tokens, strict=True):
+            most = max(range(len(row)), key=row.__getitem__)
+            horizon = random.Random(context.seed).choices(range(len(row)), row)[0] if self.sampled else most
+            choices.append(HorizonChoice(horizon, tuple(round(p, 4) for p in row), Usage(tokens, 0, 1)))
         return choices
 
 
@@ -137,12 +142,12 @@ def parse_horizon(
 
     check_horizon(spec, k_max)
     kind, _, value = spec.partition(":")
-    if kind == "learned":
+    if kind in ("learned", "sampled"):
         if policy is None or policy.heads is None:
             raise ConfigError(
-                "--horizon learned needs a --policy with a K-head: run `itp train warmup`, or use fixed:K"
+                f"--horizon {kind} needs a --policy with a K-head: run `itp train warmup`, or use fixed:K"
             )
-        return LearnedHorizon(policy)
+        return LearnedHorizon(policy, sampled=kind == "sampled")
     if kind == "prompted":
         if prompted is None:
             raise ConfigError(f"--horizon {spec} needs a model that is asked for K: use --planner itp-i, or learned")
@@ -170,7 +175,7 @@ def check_horizon(spec: str, k_max: int | None = None) -> None:
     """Refuse, never clamp, what no selector can be made of; nothing is loaded for that.
 
     Args:
-        spec: `fixed:K`, `random`, `learned`, `prompted`, `confidence[:THRESHOLD]` (a mean log-probability, 0 or less)
+        spec: `fixed:K`, `random`, `learned`, `sampled`, `prompted`, `confidence[:THRESHOLD]` (a mean log-probability, 0 or less)
             or `budget:TOKENS[:HORIZON]` (HORIZON is any of the others).
         k_max: largest K, where it is known.
 
@@ -178,7 +183,7 @@ def check_horizon(spec: str, k_max: int | None = None) -> None:
         ConfigError: the value is not allowed.
     """
     kind, colon, value = spec.partition(":")
-    if spec in ("random", "learned", "prompted", "confidence"):
+    if spec in ("random", "learned", "sampled", "prompted", "confidence"):
         return
     if kind == "fixed" and value.isdecimal():
         if k_max is not None and int(value) > k_max:

@@ -120,8 +120,8 @@ def check_prompted(spec: PlannerSpec) -> None:
         from itp.planners.horizon import check_horizon
 
         check_horizon(spec.horizon, spec.k_max)
-        if spec.horizon.endswith("learned"):
-            raise ConfigError("--horizon learned needs a K-head: use --planner itp, or --horizon prompted with itp-i")
+        if (kind := spec.horizon.rpartition(":")[2]) in ("learned", "sampled"):
+            raise ConfigError(f"--horizon {kind} needs a K-head: use --planner itp, or --horizon prompted with itp-i")
         if "confidence" in spec.horizon and flags.imagination == "one-shot":
             raise ConfigError(
                 f"--horizon {spec.horizon} stops between imagined steps, and --imagination one-shot writes them all "

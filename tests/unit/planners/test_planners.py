@@ -150,6 +150,18 @@ def test_the_learned_horizon_is_the_k_heads_most_likely_k() -> None:
     assert [len(d.foresight) for d in decisions] == [c.horizon for c in choices]
 
 
+def test_a_sampled_horizon_is_drawn_from_the_k_head_by_the_contexts_own_seed() -> None:
+    policy, state = make_policy(k_max=2), contexts()[0].state
+    batch = [DecisionContext(state, COMMANDS, seed=n) for n in range(600)]
+    sampled = LearnedHorizon(policy, sampled=True)
+    choices = sampled.select(batch)
+    counts, probs = Counter(choice.horizon for choice in choices), choices[0].probs
+    for k, p in enumerate(probs):
+        assert counts[k] / 600 == pytest.approx(p, abs=0.08)
+    assert sampled.select(batch[:3][::-1]) == choices[:3][::-1]
+    assert sampled.name == "sampled"
+
+
 @pytest.mark.parametrize("horizon", [FixedHorizon(2), RandomHorizon(3)])
 def test_decisions_do_not_depend_on_the_order_of_the_batch(horizon: HorizonSelector) -> None:
     planner = ItpPlanner(make_policy(), make_world_model(), horizon)
