@@ -175,8 +175,8 @@ def check_horizon(spec: str, k_max: int | None = None) -> None:
     """Refuse, never clamp, what no selector can be made of; nothing is loaded for that.
 
     Args:
-        spec: `fixed:K`, `random`, `learned`, `sampled`, `prompted`, `confidence[:THRESHOLD]` (a mean log-probability, 0 or less)
-            or `budget:TOKENS[:HORIZON]` (HORIZON is any of the others).
+        spec: `fixed:K`, `random`, `learned`, `sampled`, `prompted`, `confidence[:THRESHOLD]` (a mean log-probability,
+            0 or less) or `budget:TOKENS[:HORIZON]` (HORIZON is any of the others).
         k_max: largest K, where it is known.
 
     Raises:

@@ -23,6 +23,7 @@ from itp.training.tracking import check_logger
 ACTION_MODES = ("score", "generate")
 LIMITS = ("bootstrap", "loss")
 LR_SCHEDULES = ("constant", "linear")
+EVAL_HORIZONS = ("learned", "sampled")
 TEST_SPLITS = ("valid", "valid_seen", "valid_unseen", "test", "test_seen", "test_unseen", "dev")
 MAY_DIFFER = (
     "out", "updates", "save_every", "log", "device", "policy_device", "wm_device", "workers", "step_timeout",
@@ -35,7 +36,7 @@ class Config(EnvFlags):
     """Tune policy and K-head online with advantage actor-critic; evaluation splits are refused."""
 
     out: Path
-    """Run folder; the last checkpoint is OUT/model, the best on the validation cut OUT/best."""
+    """Run folder; the last checkpoint is OUT/model, that of the best return on the validation cut OUT/best."""
     policy: str
     """Warm-up checkpoint with heads."""
     world_model: str
@@ -113,6 +114,8 @@ class Config(EnvFlags):
     """Updates between evaluations on a validation cut of the split; 0 does none."""
     eval_episodes: int = 50
     """Tasks of the validation cut, drawn by --seed; they are never trained on."""
+    eval_horizon: str = "learned"
+    """How these evaluations read the K-head: learned (its most likely K) or sampled (drawn, as in training)."""
     save_every: int = 10
     """Updates between resumable checkpoints."""
     log: str = "tensorboard"
@@ -160,6 +163,7 @@ def _check(config: Config) -> None:
         ("--action", config.action, ACTION_MODES),
         ("--limit", config.limit, LIMITS),
         ("--lr-schedule", config.lr_schedule, LR_SCHEDULES),
+        ("--eval-horizon", config.eval_horizon, EVAL_HORIZONS),
     ):
         if value not in allowed:
             raise ConfigError(f"{flag} {value} is unknown: choose one of {', '.join(allowed)}")

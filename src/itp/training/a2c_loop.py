@@ -24,11 +24,11 @@ from itp.planners.factory import load_world_model
 from itp.policy.model import Policy
 from itp.training.a2c import Config
 from itp.training.a2c_actor import Actor
+from itp.training.a2c_eval import evaluate
 from itp.training.a2c_loss import Learner
 from itp.training.distributed import from_main, is_main, join, per_process, rank, wait_for_all
 from itp.training.progress import Ticker
 from itp.training.tracking import Log, curves
-from itp.world_model.base import WorldModel
 
 LOG_FILE = "metrics.jsonl"
 MAX_BAD_UPDATES = 5
@@ -83,7 +83,7 @@ class _Run:
 
     def __init__(self, config: Config, learner: Learner, actor: Actor, cut: Sequence[str]) -> None:
         self.config, self.learner, self.actor, self.cut = config, learner, actor, cut
-        self.best = -1.0
+        self.best = -math.inf
         self.metrics: dict[str, float] = {}
 
     def go(self, first: int) -> dict[str, float]:
@@ -120,46 +120,14 @@ class _Run:
         draw({f"a2c/{name}": value for name, value in metrics.items()}, update)
 
     def _evaluate(self, update: int) -> dict[str, float]:
-        """Greedy play of the validation cut with the learned horizon; the best checkpoint is kept."""
+        """Greedy play of the validation cut; the weights with the best return, costs included, are kept."""
         figures: dict[str, float] = {}
         if is_main():
             figures = evaluate(self.learner.policy, self.actor.world_model, self.cut, self.config)
-            if update and figures["eval_success"] > self.best:
-                self.best = figures["eval_success"]
+            if update and figures["eval_return"] > self.best:
+                self.best = figures["eval_return"]
                 self.learner.policy.save(self.config.out / "best", stage="a2c", parent=self.config.policy)
         return from_main(figures)
-
-
-def evaluate(policy: Policy, world_model: WorldModel, task_ids: Sequence[str], config: Config) -> dict[str, float]:
-    """Success rate, mean K and steps of greedy play on some tasks, as `itp eval` would play them."""
-    from itp.planners.avoiding import AvoidingPlanner
-    from itp.planners.horizon import LearnedHorizon
-    from itp.planners.itp import ItpPlanner
-    from itp.rollout.lockstep import run_episodes
-
-    mode, horizon = "score" if config.action == "score" else "generate", LearnedHorizon(policy)
-    planner = (
-        AvoidingPlanner(policy, world_model, horizon, config.avoid)
-        if config.avoid
-        else ItpPlanner(policy, world_model, horizon, action_mode=mode)
-    )
-    played = run_episodes(
-        config.env_factory(),
-        planner,
-        list(task_ids),
-        batch_size=min(len(task_ids), 4 * config.envs),
-        max_steps=config.max_steps,
-        seed=config.seed,
-        workers=config.workers,
-        step_timeout=config.step_timeout,
-    )
-    horizons = [step.decision.horizon for trajectory in played for step in trajectory.steps]
-    return {
-        "eval_success": float(np.mean([trajectory.won for trajectory in played])),
-        "eval_irreversible": float(np.mean([trajectory.irreversible for trajectory in played])),
-        "eval_steps": float(np.mean([len(trajectory.steps) for trajectory in played])),
-        "eval_mean_k": float(np.mean(horizons)) if horizons else 0.0,
-    }
 
 
 def _load_policy(config: Config, path: str) -> Policy:
@@ -182,7 +150,7 @@ def _log(out: Path) -> Path:
 
 def _best_so_far(out: Path) -> float:
     records = [json.loads(line) for line in _log(out).read_text().splitlines()]
-    return max((r["eval_success"] for r in records if r["update"] and "eval_success" in r), default=-1.0)
+    return max((r["eval_return"] for r in records if r["update"] and "eval_return" in r), default=-math.inf)
 
 
 def _saved(out: Path, update: int) -> Path:

@@ -22,10 +22,11 @@ from itp.policy.model import Policy
 from itp.training import a2c_loop, a2c_loss
 from itp.training.a2c import Config
 from itp.training.a2c_actor import MAX_FAILURES, Actor, Transition
+from itp.training.a2c_eval import episode_return
 from itp.training.a2c_loss import Learner, a2c_losses
-from itp.types import State
+from itp.types import Decision, State, Step, StopReason, Usage
 from itp.world_model.base import Prediction
-from models import imagined, make_actor, make_policy, save_policy, save_world_model, some_states
+from models import episodes, imagined, make_actor, make_policy, save_policy, save_world_model, some_states
 
 COMMANDS = ("look", "go to drawer 1", "go to drawer 12", "inventory")
 
@@ -539,6 +540,19 @@ def test_an_environment_that_does_not_come_back_begins_a_new_episode() -> None:
     assert [slot.state.history for slot in broken.slots.values()] == [(), ()]
 
 
+def test_the_return_counts_what_imagination_and_mistakes_cost() -> None:
+    look = Decision("go", horizon=2, imagination_usage=Usage(50, 40, 2))
+    steps = (Step(look, "seen"), Step(Decision("take"), "done", reward=1.0))
+    won = replace(episodes()[0], steps=steps, stop=StopReason.WON, irreversible=False)
+    paper = config(cost="paper", lambda_k=0.1, lambda_step=0.01, success_bonus=0.05)
+    assert episode_return(won, paper) == pytest.approx(1.05 - 0.02 - 0.2)
+    assert episode_return(won, replace(paper, cost="annealed")) == pytest.approx(1.05 - 0.02 - 0.2)
+    assert episode_return(won, replace(paper, cost="per-token")) == pytest.approx(1.05 - 0.02 - 0.04)
+    ruined = replace(won, steps=steps[:1], stop=StopReason.STEP_LIMIT, irreversible=True)
+    assert episode_return(ruined, paper) == pytest.approx(-0.21)
+    assert episode_return(ruined, replace(paper, irreversible_penalty=0.5)) == pytest.approx(-0.71)
+
+
 def test_the_validation_cut_is_never_trained_on_and_the_best_checkpoint_is_kept(
     tmp_path: Path, inputs: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -555,7 +569,7 @@ def test_the_validation_cut_is_never_trained_on_and_the_best_checkpoint_is_kept(
 
     def evaluate(policy: Policy, world_model: Any, task_ids: list[str], config: Config) -> dict[str, float]:
         judged.append(list(task_ids))
-        return {"eval_success": next(found)}
+        return {"eval_success": 0.5, "eval_return": next(found)}
 
     monkeypatch.setattr(a2c_loop, "evaluate", evaluate)
     words = ["--eval-every", "2", "--eval-episodes", "1990", "--max-steps", "1"]
@@ -565,7 +579,7 @@ def test_the_validation_cut_is_never_trained_on_and_the_best_checkpoint_is_kept(
     assert judged[0] == judged[1] == judged[2]
     assert played
     assert not played & {*judged[0]}
-    assert [r["eval_success"] for r in log_of(tmp_path) if "eval_success" in r] == [0.25, 0.5, 0.25]
+    assert [r["eval_return"] for r in log_of(tmp_path) if "eval_return" in r] == [0.25, 0.5, 0.25]
     best, last = Policy.load(str(tmp_path / "best")), Policy.load(str(tmp_path / "model"))
     assert any(
         not torch.equal(p, q) for p, q in zip(best.lm.model.parameters(), last.lm.model.parameters(), strict=True)
