@@ -1,6 +1,7 @@
 """Checkpoints: a plain `save_pretrained` folder plus what this project adds beside it.
 
     FOLDER/config.json, model.safetensors, tokenizer files   loads with AutoModelForCausalLM
+    (model-0000i-of-0000n.safetensors and their index instead of one file between 15 and 256 MB)
     FOLDER/itp_config.json                                   kind, renderer, K_max, prompt version, stage, parent
     FOLDER/itp_heads.safetensors                             K-head and value head (adaptive policies only)
     FOLDER/README.md                                         model card
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
 
 CONFIG_FILE = "itp_config.json"
 HEADS_FILE = "itp_heads.safetensors"
+WEIGHTS_FILE = "model.safetensors"
+SHARD_BYTES = 15_000_000
+"""Most bytes of one shard of a small model: what lends GPUs for minutes hands back files of up to 16 MB."""
+SMALL_BYTES = 256_000_000
+"""Larger models stay as transformers wrote them: nobody wants hundreds of shards."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +104,30 @@ def complete_checkpoint(
     """Write what a checkpoint holds beside its weights, into a folder that has them already."""
     from safetensors.torch import save_file
 
+    split_weights(path)
     tokenizer.save_pretrained(path)
     (path / CONFIG_FILE).write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
     if heads is not None:
         save_file({name: tensor.contiguous() for name, tensor in heads.state_dict().items()}, path / HEADS_FILE)
     (path / "README.md").write_text(_model_card(config, card))
+
+
+def split_weights(path: Path) -> None:
+    """Turn the one weight file of a small model into shards of at most `SHARD_BYTES`, and the index that names them.
+
+    A tensor that is larger than a shard gets one of its own. A killed process leaves a folder that loads.
+    """
+    from huggingface_hub import save_torch_state_dict
+    from safetensors.torch import load_file
+
+    file = path / WEIGHTS_FILE
+    if not file.is_file() or not SHARD_BYTES < file.stat().st_size < SMALL_BYTES:
+        return
+    with tempfile.TemporaryDirectory(dir=path) as folder:
+        save_torch_state_dict(load_file(file), folder, max_shard_size=SHARD_BYTES, metadata={"format": "pt"})
+        for shard in Path(folder).iterdir():
+            shard.replace(path / shard.name)
+    file.unlink()
 
 
 def _model_card(config: ItpConfig, body: str) -> str:

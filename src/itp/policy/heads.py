@@ -35,18 +35,29 @@ class PolicyHeads(nn.Module):
 
 
 def load_heads(path: str, hidden_size: int, k_max: int) -> PolicyHeads | None:
-    """Load the heads of a checkpoint, or None when it has none. Raises CheckpointError when K_max differs."""
+    """Load the heads of a checkpoint, or None when it has none. Raises CheckpointError when K_max differs.
+
+    A damaged file is a CheckpointError, too.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     file = Path(path) / HEADS_FILE
     if not file.is_file():
         return None
-    weights = load_file(file)
-    stored = weights["horizon.weight"].shape[0] - 1
+    try:
+        weights = load_file(file)
+        stored = weights["horizon.weight"].shape[0] - 1
+    except (SafetensorError, KeyError) as error:
+        raise CheckpointError(f"{file} holds no readable heads: {error}") from error
     if stored != k_max:
         raise CheckpointError(
             f"{file} has a K-head for K_max={stored}, but K_max={k_max} is asked for: pass --k-max {stored}"
         )
     heads = PolicyHeads(hidden_size, k_max)
-    heads.load_state_dict(weights)
+    try:
+        heads.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{file} does not fit its language model: {reason}") from error
     return heads

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from itp.errors import CheckpointError, ConfigError
 from itp.lm.base import Sampling
 from itp.lm.tokens import SPECIAL_TOKENS
-from itp.policy.checkpoint import ItpConfig, read_itp_config
+from itp.policy.checkpoint import ItpConfig, read_itp_config, save_checkpoint
 from itp.policy.model import Policy
+from itp.training.scratch import SIZES
 from itp.world_model.text import TextWorldModel
 from models import (
     foreign_lm,
@@ -93,6 +96,48 @@ def test_missing_incomplete_and_damaged_folders_are_refused_in_one_line(tmp_path
     with pytest.raises(CheckpointError, match=r"could not be loaded") as caught:
         Policy.load(str(damaged))
     assert "\n" not in str(caught.value)
+
+
+def test_damaged_heads_are_refused_in_one_line(tmp_path: Path) -> None:
+    path = save_policy(tmp_path / "model", k_max=2)
+    (Path(path) / "itp_heads.safetensors").write_bytes(b"half")
+    with pytest.raises(CheckpointError, match="holds no readable heads"):
+        Policy.load(path)
+
+
+def test_a_model_larger_than_a_shard_is_saved_in_shards_and_comes_back_equal(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=9_000, tie_word_embeddings=True, **SIZES["base"]))
+    for _ in range(2):  # over the shards of an earlier save as well
+        save_checkpoint(tmp_path / "model", model, tokenizer(), ItpConfig(stage="policy"))
+    weights = sorted((tmp_path / "model").glob("*.safetensors"))
+    assert len(weights) > 1
+    assert all(file.stat().st_size <= 16_000_000 for file in weights)
+    assert sum(file.stat().st_size for file in weights) > 20_000_000
+    assert not (tmp_path / "model" / "model.safetensors").exists()
+    loaded = Policy.load(str(tmp_path / "model")).lm.model.state_dict()
+    assert loaded.keys() == model.state_dict().keys()
+    assert all(torch.equal(tensor, loaded[name]) for name, tensor in model.state_dict().items())
+
+
+def test_weights_kept_as_float16_are_read_as_float32_and_give_the_rounded_weights_outputs(tmp_path: Path) -> None:
+    half, rounded = make_policy(k_max=2, fresh=True), make_policy(k_max=2, fresh=True)
+    half.lm.model.half()
+    half.save(tmp_path / "half", stage="warmup", parent="")
+    for parameter in rounded.lm.model.parameters():
+        parameter.data = parameter.data.half().float()
+    stored = load_file(tmp_path / "half" / "model.safetensors")
+    assert {tensor.dtype for tensor in stored.values()} == {torch.float16}
+    loaded = Policy.load(str(tmp_path / "half"))
+    assert {parameter.dtype for parameter in loaded.lm.model.parameters()} == {torch.float32}
+    states, actions = some_states(3), [("look", "go to drawer 1")] * 3
+    for one, two in zip(
+        rounded.score_actions(states, [FORESIGHT] * 3, actions),
+        loaded.score_actions(states, [FORESIGHT] * 3, actions),
+        strict=True,
+    ):
+        assert one.logprobs == two.logprobs
+    assert torch.equal(rounded.control(states).horizon_logits_BK, loaded.control(states).horizon_logits_BK)
 
 
 def test_an_unreadable_or_older_itp_config_is_refused(tmp_path: Path) -> None:
