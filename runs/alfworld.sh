@@ -1,52 +1,73 @@
 #!/usr/bin/env bash
-# From real ALFWorld games to the README's table, on CPU, from scratch. Needs ALFWORLD_DATA; every step resumes when run
-# again. About an hour on two idle cores.
-#   ALFWORLD_DATA=/path/to/alfworld bash runs/alfworld.sh [OUT]
-set -euo pipefail
-: "${ALFWORLD_DATA:?set ALFWORLD_DATA to the folder that holds json_2.1.1}"
-out=${1:-out/alfworld}
-itp=${ITP:-.venv/bin/itp}
-export OMP_NUM_THREADS=1
+# Real ALFWorld, every stage from game files to a table and a report. Needs ALFWORLD_DATA (the folder with json_2.1.1).
+#   ALFWORLD_DATA=/path/to/alfworld bash runs/alfworld.sh [cpu|gpu] [SEED] [OUT]
+# Figures, times and what was learnt from them: RESULTS.md. What the sizes mean: docs/recipes.md.
+source "$(dirname "$0")/common.sh"
+[[ -n ${ALFWORLD_DATA:-} ]] || refuse "ALFWORLD_DATA is not set: give the folder that holds json_2.1.1"
 
-# 1. Expert and noisy play on the 3,554 training games (every step labelled by the expert): two minutes.
-"$itp" collect --env alfworld --split train --epsilon 0.1 0.3 0.6 --max-steps 40 --out "$out/data"
-mild=("$out"/data/expert-0.1.jsonl "$out"/data/expert-0.3.jsonl)
-
-# 2. World model and policy, 1.9M parameters each.
-"$itp" train world-model --data "$out"/data/expert-0.3.jsonl "$out"/data/expert-0.6.jsonl --epochs 0.5 --batch-size 8 \
-  --lr 1.5e-3 --max-observation-tokens 64 --out "$out/world_model"
-"$itp" train policy --data "${mild[@]}" --epochs 1 --batch-size 64 --out "$out/policy1"
-
-# 3. DAgger: the policy plays, the expert says what it would have done.
-"$itp" collect --env alfworld --split train --behaviour policy --policy "$out/policy1/model" --epsilon 0 --max-steps 30 \
-  --episodes 2400 --out "$out/dagger"
-"$itp" train policy --data "$out"/data/expert-0.1.jsonl "$out/dagger" --base "$out/policy1/model" --epochs 1 \
-  --batch-size 64 --lr 1e-3 --out "$out/policy"
-
-# 4. Labels, warm-up and A2C of the K-head (eqs. 5-8), one imagined step, with the rule-based memory as world model:
-# it answers at once. Played below with the learned one.
-"$itp" label --data "$out"/data/expert-0.1.jsonl --policy "$out/policy/model" --world-model rules --k-max 1 \
-  --states 1000 --out "$out/labels"
-"$itp" train warmup --labels "$out/labels" --policy "$out/policy/model" --data "$out"/data/expert-0.1.jsonl --k-max 1 \
-  --replay 1 --epochs 1 --draws 1 --batch-size 32 --lr 2e-4 --out "$out/warmup"
+if [[ $size == cpu ]]; then
+  base=scratch:small k_max=1 wm_epochs=0.5 wm_batch=8 epochs=1 batch=64 rounds=(1 2) episodes=2400 states=4000 updates=40
+else
+  base=scratch:base k_max=3 wm_epochs=3 wm_batch=32 epochs=3 batch=64 rounds=(1 2 3) episodes=3554 states=12000 updates=200
+fi
+games=(--env alfworld --split train)
 look=(--avoid "Nothing happens")
-"$itp" train a2c --env alfworld --split train --policy "$out/warmup/model" --world-model rules "${look[@]}" \
-  --max-steps 30 --envs 32 --rollout 12 --eval-every 10 --eval-episodes 100 --value-warmup 3 --limit loss \
-  --gae-lambda 0.95 --cost paper --lambda-k 0.01 --temperature 0.5 --lr 5e-5 --head-lr 1e-2 --beta 0.15 --updates 40 \
-  --save-every 10 --out "$out/a2c"
+world=(--world-model "$out/world_model/model")
 
-# 5. The table, on games that nothing was trained on or chosen by.
-games=(--env alfworld --split valid_seen --batch-size 70 --seed 0)
-learned=("${look[@]}" --world-model "$out/world_model/model")
-"$itp" eval "${games[@]}" --planner act --policy "$out/policy1/model" --out "$out/eval/act-imitation"
-"$itp" eval "${games[@]}" --planner act --policy "$out/policy/model" --out "$out/eval/act"
-"$itp" eval "${games[@]}" --planner no-repeat --policy "$out/policy/model" --out "$out/eval/no-repeat"
-"$itp" eval "${games[@]}" --planner itp --horizon fixed:1 "${learned[@]}" --policy "$out/policy/model" \
-  --out "$out/eval/itp-1"
-"$itp" eval "${games[@]}" --planner itp --horizon fixed:1 "${look[@]}" --world-model rules --policy "$out/policy/model" \
-  --out "$out/eval/itp-1-rules"
-for name in warmup/model a2c/best a2c/model; do
-  "$itp" eval "${games[@]}" --planner itp --horizon learned "${learned[@]}" --policy "$out/$name" \
-    --out "$out/eval/${name/\//-}"
+# 1. Expert and noisy play on the 3,554 training games, every step labelled by the expert.
+"$itp" collect "${games[@]}" --epsilon 0.1 0.3 0.6 --max-steps 40 --seed "$seed" --out "$out/data"
+
+# 2. The world model (eq. 1), trained beside 3. the policy: imitation, then DAgger on its own states.
+"$itp" train world-model --data "$out"/data/expert-0.3.jsonl "$out"/data/expert-0.6.jsonl --base $base \
+  --epochs $wm_epochs --batch-size $wm_batch --lr 1.5e-3 --max-observation-tokens 64 --seed "$seed" \
+  --out "$out/world_model" > "$out/world_model.log" 2>&1 &
+world_model=$!
+"$itp" train policy --data "$out"/data/expert-0.1.jsonl "$out"/data/expert-0.3.jsonl --base $base --epochs $epochs \
+  --batch-size $batch --seed "$seed" --out "$out/imitation"
+"$itp" collect "${games[@]}" --behaviour policy --policy "$out/imitation/model" --epsilon 0 --max-steps 30 \
+  --episodes $episodes --seed "$seed" "${device[@]}" --out "$out/dagger"
+"$itp" train policy --data "$out"/data/expert-0.1.jsonl "$out/dagger" --base "$out/imitation/model" --epochs $epochs \
+  --batch-size $batch --lr 1e-3 --seed "$seed" --out "$out/policy"
+echo "world model: waiting for $out/world_model.log"
+wait $world_model || refuse "the world model failed: see $out/world_model.log"
+
+# 4. Rounds of labels (eq. 5) on the policy's own states and warm-up (eq. 6): each warmed-up policy errs elsewhere.
+policy="$out/policy/model" labels=()
+for round in "${rounds[@]}"; do
+  "$itp" collect "${games[@]}" --behaviour policy --policy "$policy" --epsilon 0 --max-steps 20 --episodes $episodes \
+    --keep-commands --seed $((10 * round + seed)) "${device[@]}" --out "$out/play-$round"
+  "$itp" label --data "$out/play-$round" --policy "$policy" "${world[@]}" "${look[@]}" --k-max $k_max --states $states \
+    --lambda-k 0.2 --seed "$seed" "${device[@]}" --out "$out/labels-$round"
+  labels+=("$out/labels-$round")
+  "$itp" train warmup --labels "${labels[@]}" --policy "$policy" --data "$out"/data/expert-0.1.jsonl --k-max $k_max \
+    --foresight label --replay 0.5 --balance --eta 1 --epochs 2 --batch-size 32 --lr 3e-4 --seed "$seed" \
+    --out "$out/warmup-$round"
+  policy="$out/warmup-$round/model"
+done
+
+# 5. A2C (eqs. 7-8): which decisions are worth a look ahead? The world model is frozen.
+"$itp" train a2c "${games[@]}" --policy "$policy" "${world[@]}" "${look[@]}" --max-steps 30 --envs 32 --rollout 12 \
+  --updates $updates --value-warmup 3 --limit loss --cost paper --lambda-k 0.01 --temperature 0.5 --beta 0.02 --lr 5e-5 \
+  --head-lr 2e-3 --lr-schedule linear --eval-every 10 --eval-episodes 150 --eval-horizon sampled --seed "$seed" \
+  "${a2c_device[@]}" --out "$out/a2c"
+
+# 6. The table, on games that nothing was trained on or chosen by.
+play() { # NAME POLICY FLAG...
+  local name=$1 from=$2
+  shift 2
+  "$itp" eval --env alfworld --split valid_seen --batch-size 70 --seed 0 --policy "$from" "${device[@]}" "$@" \
+    --out "$out/eval/$name"
+}
+imagine=(--planner itp "${world[@]}" "${look[@]}")
+play imitation "$out/imitation/model" --planner act
+play act "$out/policy/model" --planner act
+play no-repeat "$out/policy/model" --planner no-repeat
+play itp-1 "$out/policy/model" "${imagine[@]}" --horizon fixed:1
+play itp-1-rules "$out/policy/model" --planner itp --world-model rules "${look[@]}" --horizon fixed:1
+play warmup-act "$policy" --planner act
+for horizon in sampled learned fixed:1; do
+  play "warmup-${horizon/:/-}" "$policy" "${imagine[@]}" --horizon $horizon
+  play "a2c-${horizon/:/-}" "$out/a2c/best" "${imagine[@]}" --horizon $horizon
 done
 "$itp" compare "$out"/eval/* --against "$out/eval/act"
+"$itp" report "$out/eval" "$out/a2c" --out "$out/report.html"

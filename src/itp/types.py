@@ -174,6 +174,8 @@ class Decision:
     """The part of both that went into the foresight, steps that were dropped from it included."""
     prompt: str = ""
     """What the answer in `raw_text` was asked by, where prompts are kept."""
+    passed_over: tuple[ImaginedTrajectory, ...] = ()
+    """Foresights of the commands that were tried in imagination and not taken, in the order they were tried."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,7 @@ def test_the_k_head_is_queried_on_the_prompt_it_was_trained_on(
     state, foresight = some_states()[2], imagined(("look", "You see nothing."), ("look", "Nothing happens."))
     label = LabelledState(state, "look", foresight, (-1.0, -1.0, -0.1), 2)
     optim = Optimisation(epochs=1, batch_size=1, lr=0.0, bf16=False)
-    config = WarmupConfig(out=tmp_path, labels=tmp_path, policy="", k_max=2, optim=optim)
+    config = WarmupConfig(out=tmp_path, labels=(tmp_path,), policy="", k_max=2, optim=optim)
     _train(policy, warmup_rows([label], policy, config), config)
     policy.control([state])
     policy.forward([state], [foresight], [policy.lm.trie(("look",))])

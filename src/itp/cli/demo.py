@@ -88,7 +88,7 @@ def training_stages(config: Config) -> list[tuple[str, Callable[[], None]]]:
     def warm(name: str, labels: str, start: str, **options: Any) -> warmup.Config:
         return warmup.Config(
             out=out / name,
-            labels=out / labels,
+            labels=(out / labels,),
             policy=start,
             k_max=K_MAX,
             data=data,

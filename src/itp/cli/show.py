@@ -109,6 +109,7 @@ def show_decision(trajectory: Trajectory, number: int) -> Iterator[str]:
     if step.admissible is not None:
         yield f"\nadmissible commands ({len(step.admissible)})"
         yield from _block(", ".join(step.admissible))
+    yield from _passed_over(step.decision)
     yield from _lookahead(step.decision)
     for title, text in (("reflection", step.decision.reflection), ("thought", step.decision.thought)):
         if text:
@@ -147,6 +148,16 @@ def _lookahead(decision: Decision) -> Iterator[str]:
     for imagined in decision.foresight.steps:
         yield f"{INDENT}> {imagined.action}"
         yield from _block(imagined.observation)
+
+
+def _passed_over(decision: Decision) -> Iterator[str]:
+    """Commands that were tried in imagination before the one that was taken, or instead of it."""
+    if decision.passed_over:
+        yield "\ntried in imagination and passed over"
+    for foresight in decision.passed_over:
+        for depth, imagined in enumerate(foresight.steps):
+            yield f"{INDENT}{'  ' * depth}> {imagined.action}"
+            yield from (f"{INDENT}{'  ' * depth}{line}" for line in imagined.observation.splitlines())
 
 
 def _outcome(step: Step) -> Iterator[str]:

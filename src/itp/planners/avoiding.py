@@ -85,7 +85,8 @@ def returns(
 
 
 class AvoidingPlanner:
-    """See the module. The foresight of a decision is that of the command it took; its cost counts all that were tried.
+    """See the module. The foresight of a decision is that of the command it took; its cost counts all that were tried,
+    and `passed_over` holds the others.
 
     Args:
         policy: ranks commands and acts in the imagination, without foresight in its prompt.
@@ -173,4 +174,5 @@ class AvoidingPlanner:
             policy_usage=row.usage + row.policy_usage,
             world_model_usage=row.world_model_usage,
             imagination_usage=row.policy_usage + row.world_model_usage,
+            passed_over=tuple(tried for i, tried in enumerate(row.foresights) if i != chosen),
         )

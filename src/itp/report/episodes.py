@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
+from itp.run_folder import plain
 from itp.types import Decision, Step, StopReason, Trajectory, Usage
 
 _SHOWN = {
@@ -21,10 +22,12 @@ _SHOWN = {
 def plan_changed(decision: Decision) -> bool:
     """Whether imagination changed the plan: the action taken is not the one that the imagination began with.
 
-    An imagination begins with what the policy would do before it has seen any of its future. Planners that search
-    store the imagined line of the command they took: of those the trace does not tell, and nothing is marked.
+    An imagination begins with what the policy would do before it has seen any of its future; with `--avoid` that is
+    the first command that was passed over. Other planners that search store the imagined line of the command they took:
+    of those the trace does not tell, and nothing is marked.
     """
-    return bool(decision.foresight.steps) and decision.foresight.steps[0].action != decision.action
+    first = (*decision.passed_over, decision.foresight)[0]
+    return bool(first.steps) and first.steps[0].action != decision.action
 
 
 def surprised(step: Step) -> bool:
@@ -83,6 +86,7 @@ def finite(value: float, digits: int = 6) -> float | None:
 
 def _step(step: Step, commands: dict[str, int]) -> dict[str, Any]:
     decision = step.decision
+    other = {field.name: plain(getattr(decision, field.name)) for field in fields(decision) if field.name not in _SHOWN}
     admissible = None
     if step.admissible is not None:
         admissible = [commands.setdefault(command, len(commands)) for command in step.admissible]
@@ -103,7 +107,7 @@ def _step(step: Step, commands: dict[str, int]) -> dict[str, Any]:
         "reward": finite(step.reward),
         "expert": step.expert_action,
         "usage": _usages(decision),
-        "more": {field.name: getattr(decision, field.name) for field in fields(decision) if field.name not in _SHOWN},
+        "more": {name: value for name, value in other.items() if value},
     }
     kept = {name: value for name, value in content.items() if value or name in ("action", "observation", "k")}
     return kept if admissible is None else kept | {"admissible": admissible}

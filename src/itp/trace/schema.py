@@ -60,10 +60,15 @@ def _step(record: Mapping[str, Any]) -> Step:
 def _decision(record: Mapping[str, Any]) -> Decision:
     fields = dict(record)
     return Decision(
-        foresight=ImaginedTrajectory(tuple(ImaginedStep(**step) for step in fields.pop("foresight")["steps"])),
+        foresight=_foresight(fields.pop("foresight")),
         horizon_probs=tuple(fields.pop("horizon_probs")),
         policy_usage=Usage(**fields.pop("policy_usage")),
         world_model_usage=Usage(**fields.pop("world_model_usage")),
         imagination_usage=Usage(**fields.pop("imagination_usage", {})),  # older traces lack it
+        passed_over=tuple(_foresight(item) for item in fields.pop("passed_over", ())),  # and this
         **fields,
     )
+
+
+def _foresight(record: Mapping[str, Any]) -> ImaginedTrajectory:
+    return ImaginedTrajectory(tuple(ImaginedStep(**step) for step in record["steps"]))

@@ -40,8 +40,8 @@ class Config:
 
     out: Path
     """Run folder; the checkpoint with heads is OUT/model."""
-    labels: Path
-    """Folder written by `itp label`."""
+    labels: tuple[Path, ...]
+    """Folders written by `itp label`; all of their states are learnt from."""
     policy: str
     """Policy checkpoint to start from."""
     k_max: int = 5
@@ -89,7 +89,7 @@ def run(config: Config) -> None:
         if finish(folder):
             return
         torch.manual_seed(config.optim.seed)
-        labels = read_labels(config.labels)
+        labels = [label for path in config.labels for label in read_labels(path)]
         policy = Policy.load(config.policy).with_state_limit(config.max_state_tokens)
         if policy.heads is None or policy.heads.k_max != config.k_max:
             policy = policy.with_heads(config.k_max)

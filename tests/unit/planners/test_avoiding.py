@@ -67,6 +67,8 @@ def test_the_best_ranked_command_without_a_warning_is_taken() -> None:
     decision = decide(rotten)
     assert decision.action == "turn back"  # "wait" leads to crossing, one step later
     assert [step.action for step in decision.foresight.steps] == ["turn back", "cross"]
+    assert [tried.steps[0].action for tried in decision.passed_over] == ["cross", "wait"]
+    assert decision.passed_over[0].steps[0].observation == "The bridge falls for good."
     assert decision.horizon == 2
 
 
@@ -78,6 +80,7 @@ def test_a_shorter_look_sees_less() -> None:
 def test_without_a_warning_it_is_the_policys_own_choice_at_the_cost_of_one_foresight() -> None:
     decision = decide(lambda state, action: "Nothing.")
     assert decision.action == "cross"
+    assert decision.passed_over == ()
     assert decision.imagination_usage.tokens == 12 + 2 * 25  # the first action is given, the second proposed
 
 

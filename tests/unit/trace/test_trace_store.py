@@ -41,7 +41,7 @@ usages = st.builds(Usage, st.integers(0, 9), st.integers(0, 9), st.integers(0, 9
 foresights = st.builds(ImaginedTrajectory, st.lists(st.builds(ImaginedStep, texts, texts), max_size=3).map(tuple))
 decisions = st.builds(
     Decision, texts, st.integers(0, 8), foresights, st.lists(st.floats(0, 1), max_size=3).map(tuple),
-    texts, texts, texts, texts, texts, usages, usages, usages,
+    texts, texts, texts, texts, texts, usages, usages, usages, texts, st.lists(foresights, max_size=2).map(tuple),
 )  # fmt: skip
 steps = st.builds(Step, decisions, texts, st.floats(-1, 1), st.none() | st.lists(texts, max_size=3).map(tuple), texts)
 trajectories = st.builds(
@@ -53,7 +53,7 @@ trajectories = st.builds(
 def test_a_trace_of_before_imagination_was_counted_apart_still_loads() -> None:
     record = trajectory_to_dict(episode())
     for step in record["steps"]:
-        del step["decision"]["imagination_usage"], step["decision"]["horizon_parse"]
+        del step["decision"]["imagination_usage"], step["decision"]["horizon_parse"], step["decision"]["passed_over"]
         for role in ("policy_usage", "world_model_usage"):
             del step["decision"][role]["cached_tokens"]
     assert trajectory_from_dict(record) == episode()

@@ -226,7 +226,7 @@ def test_another_price_chooses_again_from_the_stored_scores(tmp_path: Path, inpu
 
     assert label(tmp_path / "labels", inputs) == 0
     labels = read_labels(tmp_path / "labels")
-    settings = WarmupConfig(out=tmp_path, labels=tmp_path, policy="", k_max=2)
+    settings = WarmupConfig(out=tmp_path, labels=(tmp_path,), policy="", k_max=2)
     rows = warmup_rows(labels, make_policy(), replace(settings, lambda_k=1e9))
     assert {row["horizon"] for row in rows} == {0}
     rows = warmup_rows(labels, make_policy(), replace(settings, lambda_k=0.0))

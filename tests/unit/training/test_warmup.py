@@ -17,11 +17,11 @@ from itp.lm.tokens import END
 from itp.policy.heads import PolicyHeads
 from itp.policy.model import Policy
 from itp.state_text.renderers import RENDERERS
-from itp.training.labels import LabelledState
+from itp.training.labels import LABEL_FILE, LabelledState, append_labels
 from itp.training.sft import Optimisation
 from itp.training.warmup import NO_LABEL, Config, _class_weights, _train, imbalance, return_of, warmup_rows
 from itp.types import ImaginedTrajectory, StopReason
-from models import decode, episodes, imagined, make_policy, some_states
+from models import decode, episodes, imagined, make_policy, save_policy, some_states
 from training_data import write_episodes
 
 FORESIGHT = imagined(("go to drawer 1", "You arrive at loc 2."), ("look", "You see nothing."))
@@ -37,7 +37,7 @@ def labelled(count: int = 4, foresight: ImaginedTrajectory = FORESIGHT) -> list[
 
 def settings(out: Path, *, k_max: int = 2, eta: float = 0.5, foresight: str = "label", **optim: Any) -> Config:
     optimisation = replace(Optimisation(epochs=1, batch_size=4, bf16=False), **optim)
-    return Config(out=out, labels=out, policy="", k_max=k_max, eta=eta, foresight=foresight, optim=optimisation)
+    return Config(out=out, labels=(out,), policy="", k_max=k_max, eta=eta, foresight=foresight, optim=optimisation)
 
 
 def train(policy: Policy, config: Config, labels: list[LabelledState] | None = None) -> dict[str, float]:
@@ -187,6 +187,16 @@ def test_wrong_settings_are_refused(
     given = ["train", "warmup", "--labels", "nowhere", "--policy", "nowhere", *words]
     assert main([*given, "--out", str(tmp_path / "out")]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_labels_of_several_folders_are_all_learnt_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, some in (("first", labelled(2)), ("second", labelled(5)[2:])):
+        (tmp_path / name).mkdir()
+        append_labels(tmp_path / name / LABEL_FILE, some)
+    policy, out = save_policy(tmp_path / "policy"), tmp_path / "out"
+    words = ["--labels", str(tmp_path / "first"), str(tmp_path / "second"), "--policy", policy, "--k-max", "2"]
+    assert main(["train", "warmup", *words, "--epochs", "1", "--out", str(out)]) == 0
+    assert "warm-up: 5 rows, 5 with a K label" in capsys.readouterr().out
 
 
 def test_returns_are_discounted_wins_less_the_cost_of_steps() -> None:

@@ -102,7 +102,7 @@ def run(config: Config) -> None:
         warmup.run(
             warmup.Config(
                 out=config.out_dir,
-                labels=config.train_jsonl,
+                labels=(config.train_jsonl,),
                 policy=policy,
                 k_max=config.kmax,
                 eta=config.beta_k,
