@@ -224,6 +224,13 @@ def test_a_decision_is_shown_in_full() -> None:
     assert text.index("purr") < text.index("what really happened") < text.index("a dog")
 
 
+def test_commands_that_were_passed_over_are_shown_with_what_was_imagined() -> None:
+    tried, taken = (ImaginedTrajectory((ImaginedStep(f"open {n}", f"inside {n}"),)) for n in ("cage", "box"))
+    step = Step(Decision("open box", 1, taken, passed_over=(tried,)), "inside box")
+    text = "\n".join(show_decision(Trajectory(Task("id", "goal"), "a room", (step,), StopReason.WON), 1))
+    assert text.index("passed over") < text.index("> open cage") < text.index("inside cage") < text.index("> open box")
+
+
 def result(planner: str, horizon: str, tokens: float, split: str = "valid") -> dict[str, Any]:
     return {
         "env": "household",

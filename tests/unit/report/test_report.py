@@ -20,6 +20,7 @@ from itp.report.episodes import flags, payload, plan_changed, surprised
 from itp.report.pack import chunks, content_policy, script_json, to_json
 from itp.report.sources import TraceTail, find_runs
 from itp.report.tally import Tally
+from itp.types import Decision, ImaginedStep, ImaginedTrajectory, Step, StopReason, Task, Trajectory
 from report_runs import HOSTILE, decision, episode, write_run, write_training
 
 
@@ -91,6 +92,11 @@ def test_changed_plans_and_surprises_are_marked_by_one_rule() -> None:
     assert [plan_changed(step.decision) for step in (first, second, third)] == [True, False, False]
     assert [surprised(step) for step in (first, second, third)] == [False, True, False]
     assert not plan_changed(decision("look"))
+    leap, look = (ImaginedTrajectory((ImaginedStep(action, "a fall"),)) for action in ("leap", "look"))
+    warned = Decision("look", 1, look, passed_over=(leap,))
+    assert plan_changed(warned)
+    more = payload(Trajectory(Task("id", "live"), "a cliff", (Step(warned, "a fall"),), StopReason.WON))
+    assert more["steps"][0]["more"] == {"passed_over": [{"steps": [{"action": "leap", "observation": "a fall"}]}]}
     assert set(flags(episode(2, won=False, irreversible=True))) == {
         "failed", "irreversible", "unparsed", "changed", "surprised",
     }  # fmt: skip
