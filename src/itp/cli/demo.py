@@ -1,232 +1,113 @@
-"""`itp demo`: the whole method at its smallest honest size, on generated household games, in minutes on two cores.
+"""`itp demo`: an agent at work in a minute or two, with the checkpoints that lie in the repository.
 
-    collect -> world model -> policy -> label -> warm-up -> A2C -> evaluation of act, fixed:1, fixed:3, learned
+    itp demo                       plays every shipped set that can be played here
+    itp demo --only household      one of them
+    itp demo --train               trains everything at its smallest size instead (itp.cli.demo_train)
 
-Every stage is the one that its own command runs, with the same files in between; the demo only chooses sizes. It
-resumes where it was stopped. All evaluation rows play the same held-out games with the same final checkpoint.
+A set is a folder `checkpoints/NAME` with a `play.yaml` that says what is played (docs/demo.md, itp.cli.demo_sets).
+Every row is an evaluation like that of `itp eval`, in OUT/NAME/ROW; the same command again resumes, or just prints.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from itp.errors import ConfigError
+from itp.cli.demo_sets import PlaySet, choose_sets, find_checkpoints, fingerprint, why_not
+from itp.cli.demo_train import TrainFlags
+from itp.errors import ConfigError, RunFolderError
 
-if TYPE_CHECKING:
-    from itp.types import Trajectory
-
-K_MAX = 3
-ROWS = (("act", "fixed:0"), ("itp", "fixed:1"), ("itp", "fixed:3"), ("itp", "learned"))
-NOISE = (0.0, 0.3)
-MAX_OBSERVATION = 48
-"""Tokens of an imagined observation: small rooms describe themselves in fewer."""
+FINGERPRINT = "checkpoints.json"
 
 
 @dataclass
 class Config:
-    """Train and evaluate everything at demo size; about ten minutes on two cores."""
+    """Play the shipped checkpoints and show what they do; with --train, train everything at demo size first."""
 
-    out: Path = Path("out/demo")
-    """Folder of all stages; the same command again resumes."""
-    tasks: int = 800
-    """Training games."""
-    episodes: int = 60
-    """Held-out games that every row plays."""
-    model_size: str = "tiny"
-    """Shape of policy and world model: tiny, small or base."""
-    label_states: int = 512
-    """States that get a pseudo-label."""
-    updates: int = 15
-    """A2C updates."""
-    seed: int = 0
-    """Of everything."""
+    out: Path | None = None
+    """Folder of all runs; the same command again resumes (default: out/demo, and out/demo-train with --train)."""
+    checkpoints: Path | None = None
+    """Folder of the sets to play (default: checkpoints, here or beside the source code)."""
+    only: tuple[str, ...] = ()
+    """Names of the sets to play (default: all that can be played)."""
+    episodes: int | None = None
+    """Games that every row plays (default: as each set says; 60 with --train)."""
+    train: bool = False
+    """Train world model, policy, K-head and A2C from nothing first: about ten minutes on two cores."""
+    training: TrainFlags = field(default_factory=TrainFlags)
+    """Sizes of --train."""
 
 
 def run(config: Config) -> None:
-    """Run every stage that is not done yet, then print the table and one decision."""
-    if config.tasks < 1 or config.episodes < 1 or config.updates < 1:
-        raise ConfigError("--tasks, --episodes and --updates must be at least 1")
+    """Play the sets, or train."""
+    if config.episodes is not None and config.episodes < 1:
+        raise ConfigError("--episodes must be at least 1")
+    if config.train:
+        from itp.cli import demo_train
+
+        if config.checkpoints is not None or config.only:
+            raise ConfigError("--train plays what it has trained itself: leave --checkpoints and --only out")
+        out = config.out or Path("out/demo-train")
+        demo_train.run(demo_train.Config(out, config.episodes or demo_train.EPISODES, config.training))
+        return
+    if config.training != TrainFlags():
+        raise ConfigError("--tasks, --model-size, --label-states, --updates and --seed need --train: add it")
+    play(config)
+
+
+def play(config: Config) -> None:
+    """Play every set that can be played, print what came out, and write the report over all of them."""
+    from itp.cli.demo_show import write_page
+
     start = time.monotonic()
-    stages = [*training_stages(config), *evaluation_stages(config)]
-    for number, (title, stage) in enumerate(stages, start=1):
-        print(f"\n[{number}/{len(stages)}] {title}  ({time.monotonic() - start:.0f}s so far)", flush=True)
-        stage()
-    show_results(config)
-    write_page(config)
-    print(f"\nAll of it took {time.monotonic() - start:.0f}s. Files: {config.out}")
+    out, folder = config.out or Path("out/demo"), find_checkpoints(config.checkpoints)
+    sets = choose_sets(folder, config.only)
+    print(f"checkpoints: {folder} ({', '.join(one.name for one in sets)})", flush=True)
+    reasons = {one.name: why_not(one) for one in sets}
+    for name, reason in reasons.items():
+        if reason:
+            print(f"{name} is skipped: {reason}", flush=True)
+    sets = [one for one in sets if not reasons[one.name]]
+    if not sets:
+        raise ConfigError(f"none of the sets in {folder} can be played here: see the lines above")
+    if config.episodes is not None:
+        sets = [replace(one, play=replace(one.play, episodes=config.episodes)) for one in sets]
+    for one in sets:
+        play_set(one, out, start)
+    write_page([folder for one in sets for folder in one.row_folders(out)], out, "itp demo")
+    print(f"\nAll of it took {time.monotonic() - start:.0f}s. Files: {out}")
 
 
-def training_stages(config: Config) -> list[tuple[str, Callable[[], None]]]:
-    """Title and action of every stage up to the final checkpoint."""
-    from itp.data import collect
-    from itp.training import a2c, policy_sft, pseudo_label, warmup, world_model
-    from itp.training.sft import Optimisation
-
-    out, seed = config.out, config.seed
-    data, base = (out / "data",), f"scratch:{config.model_size}"
-    wm, policy, reader = (str(out / name / "model") for name in ("world_model", "policy", "reader"))
-
-    def optim(lr: float, epochs: float, batch_size: int) -> Optimisation:
-        return Optimisation(lr=lr, epochs=epochs, batch_size=batch_size, seed=seed)
-
-    def label(name: str, scorer: str, reuse: Path | None) -> pseudo_label.Config:
-        return pseudo_label.Config(
-            out=out / name,
-            data=data,
-            policy=scorer,
-            world_model=wm,
-            reuse=reuse,
-            k_max=K_MAX,
-            states=config.label_states,
-            seed=seed,
-        )
-
-    def warm(name: str, labels: str, start: str, **options: Any) -> warmup.Config:
-        return warmup.Config(
-            out=out / name,
-            labels=(out / labels,),
-            policy=start,
-            k_max=K_MAX,
-            data=data,
-            replay=1.0,
-            optim=optim(5e-4, 2, 32),
-            **options,
-        )
-
-    return [
-        (
-            "collect: expert and noisy play on generated games",
-            lambda: collect.run(
-                collect.Config(out=out / "data", epsilon=NOISE, episodes=config.tasks, max_steps=30, seed=seed)
-            ),
-        ),
-        (
-            "world model: p(next observation | state, action), eq. 1",
-            lambda: world_model.run(
-                world_model.Config(
-                    out=out / "world_model",
-                    data=data,
-                    base=base,
-                    max_observation_tokens=MAX_OBSERVATION,
-                    optim=optim(2e-3, 1.5, 8),
-                )
-            ),
-        ),
-        (
-            "policy: imitation of the expert",
-            lambda: policy_sft.run(
-                policy_sft.Config(out=out / "policy", data=data, base=base, optim=optim(3e-3, 3, 32))
-            ),
-        ),
-        (
-            "imagine K_max steps from training states",
-            lambda: pseudo_label.run(label("foresights", policy, None)),
-        ),
-        (
-            "learn to read foresight of any length",
-            lambda: warmup.run(warm("reader", "foresights", policy, foresight="uniform", eta=0.0, draws=6)),
-        ),
-        (
-            "label: which K helps the expert's action most, eq. 5",
-            lambda: pseudo_label.run(label("labels", reader, out / "foresights")),
-        ),
-        ("warm-up: policy and K-head on the labels, eq. 6", lambda: warmup.run(warm("warmup", "labels", reader))),
-        (
-            "A2C: online, world model frozen, eqs. 7-8",
-            lambda: a2c.run(
-                a2c.Config(
-                    out=out / "a2c",
-                    policy=str(out / "warmup" / "model"),
-                    world_model=wm,
-                    updates=config.updates,
-                    envs=16,
-                    value_warmup=min(5, config.updates // 3),
-                    save_every=5,
-                    seed=seed,
-                )
-            ),
-        ),
-    ]
-
-
-def evaluation_stages(config: Config) -> list[tuple[str, Callable[[], None]]]:
-    """One evaluation for each row of the table."""
+def play_set(one: PlaySet, out: Path, start: float) -> None:
+    """Play what the folder lacks of every row of a set, then print table, K and one decision."""
     from itp.cli import eval as evaluation
+    from itp.cli.demo_show import show_set
+    from itp.training.progress import quiet_libraries
 
-    def evaluate(planner: str, horizon: str) -> Callable[[], None]:
-        settings = evaluation.Config(
-            out=eval_folder(config, planner, horizon),
-            split="valid",
-            planner=planner,
-            horizon=horizon,
-            policy=str(config.out / "a2c" / "model"),
-            world_model=str(config.out / "world_model" / "model"),
-            episodes=config.episodes,
-            max_steps=30,
-            batch_size=32,
-            seed=config.seed,
-        )
-        return lambda: evaluation.run(settings)
-
-    return [(f"evaluate {planner} {horizon}", evaluate(planner, horizon)) for planner, horizon in ROWS]
+    quiet_libraries()
+    _claim(one, out / one.name)
+    print(f"\n{one.name}: {one.play.about}", flush=True)
+    played = []
+    for number, (row, settings) in enumerate(zip(one.play.rows, one.evaluations(out), strict=True), start=1):
+        elapsed = time.monotonic() - start
+        print(f"[{number}/{len(one.play.rows)}] {one.name}: {row.title}  ({elapsed:.0f}s so far)", flush=True)
+        played.append((row, *evaluation.evaluate(settings)))
+    show_set(one, played)
 
 
-def eval_folder(config: Config, planner: str, horizon: str) -> Path:
-    """Run folder of one row."""
-    return config.out / "eval" / f"{planner}-{horizon.replace(':', '-')}"
-
-
-def show_results(config: Config) -> None:
-    """The table over all rows, and one decision of the learned planner in full."""
+def _claim(one: PlaySet, folder: Path) -> None:
+    """Note which files are played here, so that nobody reads old figures beside new checkpoints."""
     import json
 
-    from itp.cli.console import wide_console
-    from itp.cli.show import show_decision
-    from itp.evaluation.table import results_table
-    from itp.trace.store import TraceStore
+    from itp.run_folder import write_json
 
-    folders = [eval_folder(config, planner, horizon) for planner, horizon in ROWS]
-    results = [json.loads((folder / "results.json").read_text()) for folder in folders]
-    console = wide_console()
-    console.print(results_table(results, title=f"household/valid, {config.episodes} unseen games, seed {config.seed}"))
-    console.print("K chosen by the learned horizon: " + str(results[-1]["k_histogram"]), highlight=False)
-    for folder in reversed(folders):
-        found = pick_decision(TraceStore(folder / "traces.jsonl").read())
-        if found:
-            trajectory, number = found
-            console.print(f"\nOne decision in full ({folder.name}, task {trajectory.task.task_id}):", highlight=False)
-            for line in show_decision(trajectory, number):
-                console.print(line, markup=False, highlight=False)
-            return
-
-
-def write_page(config: Config) -> None:
-    """OUT/report.html: figures, curves and every episode; without the extra `report`, a line that says so."""
-    import importlib.util
-
-    if importlib.util.find_spec("plotly") is None or importlib.util.find_spec("jinja2") is None:
-        print("\nNo report: pip install 'imagine-then-plan[report]', then itp report " + str(config.out))
+    now, file = fingerprint(one), folder / FINGERPRINT
+    if file.is_file():
+        if json.loads(file.read_text(encoding="utf-8")) != now:
+            raise RunFolderError(
+                f"{folder} was played with other files than {one.path} holds now: delete it, or give another --out"
+            )
         return
-    from itp.report.build import write_report
-    from itp.report.sources import find_runs
-
-    done = write_report(find_runs([config.out]), config.out / "report.html", title="itp demo")
-    print(f"\nEvery figure and episode, in a browser: {config.out / 'report.html'} ({done.size / 1e6:.1f} MB)")
-
-
-def pick_decision(trajectories: list[Trajectory]) -> tuple[Trajectory, int] | None:
-    """The longest imagination in a won episode (in any, when none was won), as (episode, step number from 1)."""
-    candidates = [
-        (trajectory.won, len(step.decision.foresight), -number, trajectory)
-        for trajectory in trajectories
-        for number, step in enumerate(trajectory.steps, start=1)
-        if len(step.decision.foresight)
-    ]
-    if not candidates:
-        return None
-    _, _, number, trajectory = max(candidates, key=lambda c: c[:3])
-    return trajectory, -number
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(file, now)

@@ -44,7 +44,7 @@ class Command:
 
 
 COMMANDS = (
-    Command(("demo",), "itp.cli.demo", "Train and evaluate everything at demo size, then show a decision"),
+    Command(("demo",), "itp.cli.demo", "Play the shipped checkpoints: a table, a decision in full, a report"),
     Command(("eval",), "itp.cli.eval", "Play a split with one planner: traces, results.json and a table"),
     Command(("sweep",), "itp.cli.sweep", "Evaluate tasks x planners x checkpoints x seeds, named in one YAML file"),
     Command(("report",), "itp.cli.report", "Write runs into one HTML file: figures, and every step", resumes=False),
