@@ -9,6 +9,7 @@ function stepCard(content, number) {
       el('h3', {}, step.action || '(nothing)'),
       el('p.badges', {}, badgesOf(step))),
     el('details.before', {}, el('summary', {}, 'What was seen before'), el('p.text', {}, before)),
+    warnings(step),
     step.imagined ? comparison(content, number) : el('section.pair.single', {},
       el('div.side', {}, el('h4', {}, 'What happened'), el('p.text', {}, step.observation))),
     step.reflection ? said('Reflection', step.reflection) : null,
@@ -16,11 +17,26 @@ function stepCard(content, number) {
     onDemand(content, step));
 }
 
+/** Foresights of commands that were tried in imagination and not taken. */
+function passedOver(step) {
+  return ((step.more || {}).passed_over || []).map((foresight) => foresight.steps).filter((steps) => steps.length);
+}
+
+function firstImagined(step) {
+  return [...passedOver(step).map((steps) => steps[0].action), step.imagined[0][0]][0];
+}
+
+/** What each of them would have led to, one line a command. */
+function warnings(step) {
+  const lines = passedOver(step).map((steps) => steps.map((s) => `${s.action} → ${s.observation}`).join(' ⇒ '));
+  return lines.length ? said('Tried in imagination and passed over', lines.join('\n')) : null;
+}
+
 function badgesOf(step) {
   const badge = (kind, text, title) => el(`span.badge${kind}`, { title }, text);
   return [
     badge(`.k${Math.min(step.k, 8)}`, `K = ${step.k}`, 'How many steps were imagined'),
-    step.changed && badge('.warn', 'plan changed', `The imagination began with “${step.imagined[0][0]}”`),
+    step.changed && badge('.warn', 'plan changed', `The imagination began with “${firstImagined(step)}”`),
     step.surprised && badge('.bad', 'surprised', 'It did what it had imagined, and something else happened'),
     step.parse && badge(step.parse === 'unparsed' ? '.bad' : '', `read: ${step.parse}`, 'How the answer was read'),
     step.horizon_parse && badge(step.horizon_parse === 'unparsed' ? '.bad' : '', `K read: ${step.horizon_parse}`, 'How K was read'),
