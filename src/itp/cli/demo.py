@@ -103,11 +103,10 @@ def _claim(one: PlaySet, folder: Path) -> None:
     from itp.run_folder import write_json
 
     now, file = fingerprint(one), folder / FINGERPRINT
-    if file.is_file():
-        if json.loads(file.read_text(encoding="utf-8")) != now:
-            raise RunFolderError(
-                f"{folder} was played with other files than {one.path} holds now: delete it, or give another --out"
-            )
-        return
+    played = file.is_file() and any(folder.glob("*/traces.jsonl"))
+    if played and json.loads(file.read_text(encoding="utf-8")) != now:
+        raise RunFolderError(
+            f"{folder} was played with other files than {one.path} holds now: delete it, or give another --out"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     write_json(file, now)
