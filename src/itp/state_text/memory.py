@@ -1,8 +1,9 @@
-"""`memory-v1`: a household game as its player remembers it, in about a hundred tokens.
+"""`memory-v1` and `memory-v2`: a household game as its player remembers it, in about a hundred tokens.
 
 The task, what is in hand, where the player stands, target objects seen and delivered, where they must go, the first
-unvisited receptacle of every type, announced hazards where a game has them, and the last step. All of it is computed
-from text the player has seen.
+unvisited receptacle of every type, announced hazards where a game has them, and the last step. `memory-v2` also tells
+how often the player has been in this very situation before ("again 2"): walking in a circle changes nothing else in the
+text. All of it is computed from text the player has seen.
 """
 
 from __future__ import annotations
@@ -18,21 +19,60 @@ from itp.types import State
 MAX_NAMES = 4
 """Names listed in one field; more would cost tokens and change no decision."""
 
+MOST_RETURNS = 3
+"""`again` counts no further: a circle is a circle."""
+
 _DEVICE_FOR = {quality: DEVICE[verb] for verb, quality in QUALITY.items() if verb in DEVICE}
 
 
-def render_memory(state: State) -> str:
-    """The memory text of a state. Works on any text; outside household games most fields are empty."""
+def render_memory(state: State, *, returns: bool = False) -> str:
+    """The memory text of a state. Works on any text; outside household games most fields are empty.
+
+    Args:
+        state: what to tell.
+        returns: tell also how often the player has been in this situation before (`memory-v2`).
+    """
     last = ""
     if state.history:
         action, observation = state.history[-1]
         last = f"{ACT}{strip_special(action)}{END}{OBS}{strip_special(observation)}"
-    return f"{TASK}{strip_special(state.task)}{OBS}{strip_special(memory_fields(state))}{last}{END}"
+    told = memory_fields(state)
+    if returns and (count := min(times_before(state), MOST_RETURNS)):
+        told = f"again {count}; {told}"
+    return f"{TASK}{strip_special(state.task)}{OBS}{strip_special(told)}{last}{END}"
 
 
 def memory_fields(state: State) -> str:
     """What the player remembers, without task and last step: "hold nothing; at fridge 1 open; ..."."""
+    return _fields(Belief.of(state), announcement_in(state.first_observation))
+
+
+def situation(state: State) -> str:
+    """What is remembered, without the last step, and the lamps that are lit, which the text does not tell.
+
+    Outside household games, where nothing is remembered but the last step, the whole text.
+    """
     belief = Belief.of(state)
+    return _situation(belief, state) if belief.receptacles else render_memory(state)
+
+
+def times_before(state: State) -> int:
+    """How often the episode was in the situation of `state` before; 0 outside household games."""
+    belief = Belief.start(state.task, state.first_observation)
+    if not belief.receptacles:
+        return 0
+    passed = [_situation(belief, state)]
+    for action, observation in state.history:
+        belief.update(action, observation)
+        passed.append(_situation(belief, state))
+    return passed.count(passed[-1]) - 1
+
+
+def _situation(belief: Belief, state: State) -> str:
+    return f"{_fields(belief, announcement_in(state.first_observation))}; lit {_listed(sorted(belief.lit))}"
+
+
+def _fields(belief: Belief, announcement: str) -> str:
     fields = [
         ("hold", _held(belief)),
         ("at", _place(belief)),
@@ -42,18 +82,9 @@ def memory_fields(state: State) -> str:
         ("with", _listed(belief.of_type(_DEVICE_FOR.get(belief.goal.quality, "")))),
         ("new", ", ".join(_first_unvisited(belief))),
         ("lost", _listed(sorted(belief.spent))),
-        ("beware", announcement_in(state.first_observation).removeprefix(INTRODUCTION)),
+        ("beware", announcement.removeprefix(INTRODUCTION)),
     ]
     return "; ".join(f"{name} {text}" for name, text in fields if text)
-
-
-def situation(state: State) -> str:
-    """What is remembered, without the last step, and the lamps that are lit, which `memory-v1` does not tell.
-
-    Outside household games, where nothing is remembered but the last step, the whole text.
-    """
-    belief = Belief.of(state)
-    return f"{memory_fields(state)}; lit {_listed(sorted(belief.lit))}" if belief.receptacles else render_memory(state)
 
 
 def _held(belief: Belief) -> str:

@@ -1,8 +1,8 @@
 """Named, versioned renderings of a `State`. A checkpoint stores the name it was trained with.
 
 `history-v1` tells the episode as it happened; any model and any environment can use it. `memory-v1` tells what a player
-would remember in household games: much shorter, so that small models learn it in minutes. Imagined observations enter
-both exactly as real ones do.
+would remember in household games: much shorter, so that small models learn it in minutes; `memory-v2` adds how often it has
+been in the same situation. Imagined observations enter all of them exactly as real ones do.
 """
 
 from __future__ import annotations
@@ -55,19 +55,28 @@ def render_step(action: str, observation: str) -> str:
 class MemoryRenderer:
     """What a player would remember; see `itp.state_text.memory`."""
 
-    name = "memory-v1"
     droppable = False
+
+    def __init__(self, name: str, *, returns: bool) -> None:
+        self.name, self.returns = name, returns
 
     def render(self, state: State, drop: int = 0) -> str:
         """See `Renderer.render`. Nothing is dropped: the memory holds no list of steps."""
-        return render_memory(state)
+        return render_memory(state, returns=self.returns)
 
     def situation(self, state: State) -> str:
         """See `Renderer.situation`."""
         return situation(state)
 
 
-RENDERERS: dict[str, Renderer] = {renderer.name: renderer for renderer in (HistoryRenderer(), MemoryRenderer())}
+RENDERERS: dict[str, Renderer] = {
+    renderer.name: renderer
+    for renderer in (
+        HistoryRenderer(),
+        MemoryRenderer("memory-v1", returns=False),
+        MemoryRenderer("memory-v2", returns=True),
+    )
+}
 
 
 def get_renderer(name: str) -> Renderer:

@@ -64,6 +64,27 @@ def test_a_situation_is_the_same_however_it_was_reached_and_another_once_somethi
         assert situation(STATE.extend(action, observation)) != situation(STATE), action
 
 
+def test_memory_v2_counts_how_often_one_has_been_here_and_is_memory_v1_otherwise() -> None:
+    one, two = get_renderer("memory-v1"), get_renderer("memory-v2")
+    assert two.render(STATE) == one.render(STATE)
+    state = STATE
+    for times in range(1, 5):
+        state = state.extend("look", "You are facing the fridge 1. Next to it, you see nothing.")
+        assert f"{OBS}again {min(times, 3)}; hold mug 1 target" in two.render(state)
+        assert two.render(state).replace(f"again {min(times, 3)}; ", "") == one.render(state)
+    changed = state.extend("go to sinkbasin 1", "You arrive at loc 4. On the sinkbasin 1, you see nothing.")
+    assert "again" not in two.render(changed)
+    back = changed.extend("go to fridge 1", "You arrive at loc 2. The fridge 1 is open. In it, you see nothing.")
+    assert "again" not in two.render(back), "the sinkbasin is known now"
+    circle = back.extend("go to sinkbasin 1", "You arrive at loc 4. On the sinkbasin 1, you see nothing.")
+    assert "again 1; " in two.render(circle)
+
+
+def test_memory_v2_of_a_foreign_environment_counts_nothing() -> None:
+    state = State("boil water", "This room is a kitchen.").extend("wait", "It boils.").extend("wait", "It boils.")
+    assert get_renderer("memory-v2").render(state) == get_renderer("memory-v1").render(state)
+
+
 def test_situations_of_a_foreign_environment_are_told_apart_by_the_last_step() -> None:
     situation, start = get_renderer("memory-v1").situation, State("boil water", "This room is a kitchen.")
     assert situation(start.extend("wait", "It boils.")) != situation(start.extend("wait", "Nothing."))
@@ -82,7 +103,7 @@ def test_imagined_steps_change_the_state_text_exactly_as_real_ones_do(renderer: 
 
 
 def test_renderers_are_found_with_and_without_their_version_and_others_refused() -> None:
-    assert get_renderer("memory") is get_renderer("memory-v1")
+    assert get_renderer("memory") is get_renderer("memory-v2")
     with pytest.raises(ConfigError, match=r"renderer prose is unknown: choose one of history-v1, memory-v1"):
         get_renderer("prose")
 

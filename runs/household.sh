@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Household games with irreversible hazards, every stage from generated games to a table and a report. Needs no data.
+#   bash runs/household.sh [cpu|gpu] [SEED] [OUT]
+# Figures, times and what was learnt from them: RESULTS.md. What the sizes mean: docs/recipes.md.
+source "$(dirname "$0")/common.sh"
+
+if [[ $size == cpu ]]; then
+  games=4000 rollouts=8000 policy_base=scratch:tiny wm_base=scratch:small wm_epochs=0.6 epochs=1 states=4000 updates=40
+else
+  games=20000 rollouts=40000 policy_base=scratch:base wm_base=scratch:base wm_epochs=1 epochs=2 states=12000 updates=200
+fi
+family=(--env household --env-option family=irreversible episodes=$rollouts)
+look=(--avoid "is gone for good" "breaks for good" "locks for good")
+world=(--world-model "$out/world_model/model")
+
+# 1. Play of an expert who heeds the warnings (for the policy), and noisy play of one who does not (for the world model,
+# which has to see what mistakes do).
+"$itp" collect "${family[@]}" --epsilon 0 0.3 --episodes $games --max-steps 30 --seed "$seed" --out "$out/data"
+"$itp" collect "${family[@]}" --heedless --epsilon 0.1 0.4 --episodes $rollouts --max-steps 30 --seed "$seed" \
+  --out "$out/rollouts"
+
+# 2. The world model (eq. 1), trained beside 3. the policy: imitation.
+"$itp" train world-model --data "$out/rollouts" --base $wm_base --epochs $wm_epochs --batch-size 16 --lr 2e-3 \
+  --max-observation-tokens 64 --seed "$seed" --out "$out/world_model" > "$out/world_model.log" 2>&1 &
+world_model=$!
+"$itp" train policy --data "$out/data" --base $policy_base --lr 3e-3 --epochs $epochs --batch-size 64 --seed "$seed" \
+  --out "$out/policy"
+echo "world model: waiting for $out/world_model.log"
+wait $world_model || refuse "the world model failed: see $out/world_model.log"
+
+# 4. Labels (eq. 5) on the policy's own states, and warm-up (eq. 6).
+"$itp" collect "${family[@]}" --behaviour policy --policy "$out/policy/model" --epsilon 0 --max-steps 20 \
+  --episodes 2400 --keep-commands --seed $((10 + seed)) "${device[@]}" --out "$out/play"
+"$itp" label --data "$out/play" --policy "$out/policy/model" "${world[@]}" "${look[@]}" --k-max 3 --states $states \
+  --lambda-k 0.1 --seed "$seed" "${device[@]}" --out "$out/labels"
+"$itp" train warmup --labels "$out/labels" --policy "$out/policy/model" --data "$out/data" --k-max 3 --foresight label \
+  --replay 0.5 --balance --eta 1 --epochs 2 --batch-size 32 --lr 3e-4 --seed "$seed" --out "$out/warmup"
+
+# 5. A2C (eqs. 7-8): which decisions are worth a look ahead, and how far? The world model is frozen.
+"$itp" train a2c "${family[@]}" --policy "$out/warmup/model" "${world[@]}" "${look[@]}" --max-steps 30 --envs 32 \
+  --rollout 12 --updates $updates --value-warmup 3 --limit loss --irreversible-penalty 0.5 --cost paper --lambda-k 0.01 \
+  --temperature 0.5 --beta 0.02 --lr 5e-5 --head-lr 2e-3 --lr-schedule linear --eval-every 10 --eval-episodes 150 \
+  --eval-horizon sampled --seed "$seed" "${a2c_device[@]}" --out "$out/a2c"
+
+# 6. The table, on games that nothing was trained on or chosen by.
+play() { # NAME POLICY FLAG...
+  local name=$1 from=$2
+  shift 2
+  "$itp" eval --env household --env-option family=irreversible --split valid --max-steps 30 --episodes 200 --seed 0 \
+    --batch-size 64 --policy "$out/$from" "${device[@]}" "$@" --out "$out/eval/$name"
+}
+imagine=(--planner itp "${world[@]}" "${look[@]}")
+play act policy/model --planner act
+play no-repeat policy/model --planner no-repeat
+for k in 1 2 3; do play "itp-$k" policy/model "${imagine[@]}" --horizon fixed:$k; done
+play random warmup/model "${imagine[@]}" --horizon random
+for model in rules exact; do
+  play "itp-1-$model" policy/model --planner itp --world-model $model "${look[@]}" --horizon fixed:1
+done
+play warmup-act warmup/model --planner act
+for horizon in sampled learned; do
+  play "warmup-$horizon" warmup/model "${imagine[@]}" --horizon $horizon
+  play "a2c-$horizon" a2c/best "${imagine[@]}" --horizon $horizon
+done
+"$itp" compare "$out"/eval/* --against "$out/eval/act"
+"$itp" report "$out/eval" "$out/a2c" --out "$out/report.html"
