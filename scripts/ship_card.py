@@ -27,7 +27,18 @@ ALWAYS = ("seed", "epochs", "lr", "updates", "base", "batch_size")
 LIBRARIES = ("itp", "python", "torch", "transformers", "trl", "tokenizers")
 KEPT_PARTS = 2
 """Last parts of a path that stand for it where nothing better is known."""
-FIGURES = ("planner", "environment/split", "n", "success %", "95% interval", "steps", "irreversible", "mean K", "seed")
+FIGURES = (
+    "planner",
+    "environment/split",
+    "n",
+    "success %",
+    "95% interval",
+    "steps",
+    "irreversible",
+    "mean K",
+    "score",
+    "seed",
+)
 
 
 @dataclass(frozen=True)
@@ -238,6 +249,7 @@ def cells(result: Mapping[str, Any]) -> tuple[str, ...]:
         number(result["mean_steps"], 1),
         str(result["irreversible_failures"]),
         number(result["mean_k"], 2),
+        number(result["mean_score"], 2),
         str(settings["seed"]),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ pytest.importorskip("plotly", reason="the extra `report` is not installed")
 from browser import browser, requests, wait_for
 from itp.report.build import write_report
 from itp.report.sources import find_runs
-from report_runs import HOSTILE, episode, write_run, write_training
+from itp.types import Step
+from report_runs import HOSTILE, decision, episode, write_run, write_training
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,21 @@ def test_the_overview_draws_its_charts_without_network_or_error(opened: Any) -> 
     assert "73.2" in text(opened, "#summary tbody tr"), "30 of 41 episodes are won"
     assert [entry for entry in opened.get_log("browser") if entry["level"] == "SEVERE"] == []
     assert [url for url in requests(opened) if not url.startswith(("file:", "data:", "blob:", "about:"))] == []
+
+
+def test_commands_that_were_passed_over_are_told_and_their_text_runs_nothing(page: Any, tmp_path: Path) -> None:
+    warning = decision("leap", ("leap", f"The bridge breaks for good. {HOSTILE}")).foresight
+    careful = decision("look", ("look", "A bridge."), passed_over=(warning,))
+    warned = replace(episode(1), steps=(Step(careful, "A bridge."),))
+    write_report(find_runs([write_run(tmp_path / "run", [warned])]), tmp_path / "report.html")
+    page.get((tmp_path / "report.html").as_uri())
+    wait_for(lambda: page.find_elements("css selector", "html[data-ready]"))
+    press(page, "e")
+    wait_for(lambda: "Step 1 of 1" in text(page, "#episode"))
+    assert "leap → The bridge breaks for good." in text(page, ".said")
+    badge = next(one for one in page.find_elements("css selector", ".badges span") if one.text == "plan changed")
+    assert badge.get_attribute("title") == "The imagination began with “leap”"
+    assert page.execute_script("return window.hacked") is None
 
 
 def test_an_episode_is_read_by_keyboard(opened: Any) -> None:

@@ -28,12 +28,16 @@ def show_set(one: PlaySet, played: Sequence[Played]) -> None:
         played: of every row, its `results.json` and its episodes.
     """
     from itp.cli.console import wide_console
-    from itp.evaluation.table import text_table
+    from itp.evaluation.table import number, text_table
 
     console, play = wide_console(), one.play
     print()
     title = f"{one.name}: {play.env}/{play.split}, the same {play.episodes} games for every row, seed {play.seed}"
-    console.print(text_table(HEADERS, [cells(row.title, results) for row, results, _ in played], title=title))
+    headers, rows = HEADERS, [cells(row.title, results) for row, results, _ in played]
+    if any(results["mean_score"] != results["success_rate"] for _, results, _ in played):  # more than won or not
+        headers = (*headers, "mean score")
+        rows = [(*row, number(results["mean_score"], 1)) for row, (_, results, _) in zip(rows, played, strict=True)]
+    console.print(text_table(headers, rows, title=title))
     first, chosen = played[0], learned_row(played)
     lines = [*_k_line(chosen), *(_pairs_line(first, chosen) if first is not chosen else ()), *_errors_line(played)]
     for line in lines:
