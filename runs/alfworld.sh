@@ -5,14 +5,16 @@
 source "$(dirname "$0")/common.sh"
 [[ -n ${ALFWORLD_DATA:-} ]] || refuse "ALFWORLD_DATA is not set: give the folder that holds json_2.1.1"
 
-if [[ $size == cpu ]]; then
-  base=scratch:small k_max=1 wm_epochs=0.5 wm_batch=8 epochs=1 batch=64 rounds=(1 2) episodes=2400 states=4000 updates=40
-else
-  base=scratch:base k_max=3 wm_epochs=3 wm_batch=32 epochs=3 batch=64 rounds=(1 2 3) episodes=3554 states=12000 updates=200
-fi
 games=(--env alfworld --split train)
 look=(--avoid "Nothing happens")
-world=(--world-model "$out/world_model/model")
+learned=(--world-model "$out/world_model/model")
+if [[ $size == cpu ]]; then
+  base=scratch:small k_max=1 wm_epochs=0.5 wm_batch=8 epochs=1 episodes=2400 states=6000 updates=20
+  world=(--world-model rules) # labels and A2C ask the rule-based memory, which answers at once; play asks the learned one
+else
+  base=scratch:base k_max=3 wm_epochs=3 wm_batch=32 epochs=3 episodes=3554 states=12000 updates=100
+  world=("${learned[@]}")
+fi
 
 # 1. Expert and noisy play on the 3,554 training games, every step labelled by the expert.
 "$itp" collect "${games[@]}" --epsilon 0.1 0.3 0.6 --max-steps 40 --seed "$seed" --out "$out/data"
@@ -23,33 +25,28 @@ world=(--world-model "$out/world_model/model")
   --out "$out/world_model" > "$out/world_model.log" 2>&1 &
 world_model=$!
 "$itp" train policy --data "$out"/data/expert-0.1.jsonl "$out"/data/expert-0.3.jsonl --base $base --epochs $epochs \
-  --batch-size $batch --seed "$seed" --out "$out/imitation"
+  --batch-size 64 --seed "$seed" --out "$out/imitation"
 "$itp" collect "${games[@]}" --behaviour policy --policy "$out/imitation/model" --epsilon 0 --max-steps 30 \
   --episodes $episodes --seed "$seed" "${device[@]}" --out "$out/dagger"
 "$itp" train policy --data "$out"/data/expert-0.1.jsonl "$out/dagger" --base "$out/imitation/model" --epochs $epochs \
-  --batch-size $batch --lr 1e-3 --seed "$seed" --out "$out/policy"
+  --batch-size 64 --lr 1e-3 --seed "$seed" --out "$out/policy"
 echo "world model: waiting for $out/world_model.log"
 wait $world_model || refuse "the world model failed: see $out/world_model.log"
 
-# 4. Rounds of labels (eq. 5) on the policy's own states and warm-up (eq. 6): each warmed-up policy errs elsewhere.
-policy="$out/policy/model" labels=()
-for round in "${rounds[@]}"; do
-  "$itp" collect "${games[@]}" --behaviour policy --policy "$policy" --epsilon 0 --max-steps 20 --episodes $episodes \
-    --keep-commands --seed $((10 * round + seed)) "${device[@]}" --out "$out/play-$round"
-  "$itp" label --data "$out/play-$round" --policy "$policy" "${world[@]}" "${look[@]}" --k-max $k_max --states $states \
-    --lambda-k 0.2 --seed "$seed" "${device[@]}" --out "$out/labels-$round"
-  labels+=("$out/labels-$round")
-  "$itp" train warmup --labels "${labels[@]}" --policy "$policy" --data "$out"/data/expert-0.1.jsonl --k-max $k_max \
-    --foresight label --replay 0.5 --balance --eta 1 --epochs 2 --batch-size 32 --lr 3e-4 --seed "$seed" \
-    --out "$out/warmup-$round"
-  policy="$out/warmup-$round/model"
-done
+# 4. Labels (eq. 5) on the policy's own states, where looking pays, and warm-up (eq. 6).
+"$itp" collect "${games[@]}" --behaviour policy --policy "$out/policy/model" --epsilon 0 --max-steps 20 \
+  --episodes $episodes --keep-commands --seed $((10 + seed)) "${device[@]}" --out "$out/play"
+"$itp" label --data "$out/play" --policy "$out/policy/model" "${world[@]}" "${look[@]}" --k-max $k_max --states $states \
+  --lambda-k 0.2 --seed "$seed" "${device[@]}" --out "$out/labels"
+"$itp" train warmup --labels "$out/labels" --policy "$out/policy/model" --data "$out"/data/expert-0.1.jsonl \
+  --k-max $k_max --foresight label --replay 0.5 --balance --eta 1 --epochs 2 --batch-size 32 --lr 3e-4 --seed "$seed" \
+  --out "$out/warmup"
 
 # 5. A2C (eqs. 7-8): which decisions are worth a look ahead? The world model is frozen.
-"$itp" train a2c "${games[@]}" --policy "$policy" "${world[@]}" "${look[@]}" --max-steps 30 --envs 32 --rollout 12 \
-  --updates $updates --value-warmup 3 --limit loss --cost paper --lambda-k 0.01 --temperature 0.5 --beta 0.02 --lr 5e-5 \
-  --head-lr 2e-3 --lr-schedule linear --eval-every 10 --eval-episodes 150 --eval-horizon sampled --seed "$seed" \
-  "${a2c_device[@]}" --out "$out/a2c"
+"$itp" train a2c "${games[@]}" --policy "$out/warmup/model" "${world[@]}" "${look[@]}" --max-steps 30 --envs 32 \
+  --rollout 12 --updates $updates --value-warmup 3 --limit loss --cost paper --lambda-k 0.01 --temperature 0.5 \
+  --beta 0.02 --lr 2e-5 --head-lr 1e-3 --lr-schedule linear --eval-every 5 --eval-episodes 150 --save-every 5 \
+  --seed "$seed" "${a2c_device[@]}" --out "$out/a2c"
 
 # 6. The table, on games that nothing was trained on or chosen by.
 play() { # NAME POLICY FLAG...
@@ -58,16 +55,20 @@ play() { # NAME POLICY FLAG...
   "$itp" eval --env alfworld --split valid_seen --batch-size 70 --seed 0 --policy "$from" "${device[@]}" "$@" \
     --out "$out/eval/$name"
 }
-imagine=(--planner itp "${world[@]}" "${look[@]}")
+imagine=(--planner itp "${learned[@]}" "${look[@]}")
 play imitation "$out/imitation/model" --planner act
 play act "$out/policy/model" --planner act
+play generate "$out/policy/model" --planner act --action generate
 play no-repeat "$out/policy/model" --planner no-repeat
-play itp-1 "$out/policy/model" "${imagine[@]}" --horizon fixed:1
+for k in 1 2 3; do play "itp-$k" "$out/policy/model" "${imagine[@]}" --horizon fixed:$k; done
 play itp-1-rules "$out/policy/model" --planner itp --world-model rules "${look[@]}" --horizon fixed:1
-play warmup-act "$policy" --planner act
-for horizon in sampled learned fixed:1; do
-  play "warmup-${horizon/:/-}" "$policy" "${imagine[@]}" --horizon $horizon
-  play "a2c-${horizon/:/-}" "$out/a2c/best" "${imagine[@]}" --horizon $horizon
+for stage in warmup/model a2c/best; do
+  name=${stage%/*}
+  play "$name-act" "$out/$stage" --planner act
+  play "$name-generate" "$out/$stage" --planner act --action generate
+  for horizon in learned sampled random fixed:1; do
+    play "$name-${horizon/:/-}" "$out/$stage" "${imagine[@]}" --horizon $horizon
+  done
 done
 "$itp" compare "$out"/eval/* --against "$out/eval/act"
 "$itp" report "$out/eval" "$out/a2c" --out "$out/report.html"
