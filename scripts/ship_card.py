@@ -241,7 +241,7 @@ def cells(result: Mapping[str, Any]) -> tuple[str, ...]:
     settings = result["config"]
     options = "".join(f" {option}" for option in settings.get("env_option") or ())
     return (
-        f"{result['planner']}{world_model(settings)}",
+        f"{result['planner']}{world_model(settings)}{writing(settings)}",
         f"{result['env']}/{result['split']}{options}",
         str(result["n"]),
         percent(result["success_rate"]),
@@ -252,6 +252,11 @@ def cells(result: Mapping[str, Any]) -> tuple[str, ...]:
         number(result["mean_score"], 2),
         str(settings["seed"]),
     )
+
+
+def writing(settings: Mapping[str, Any]) -> str:
+    """What sets free generation apart from scored commands."""
+    return ", commands written freely" if settings.get("action") == "generate" else ""
 
 
 def world_model(settings: Mapping[str, Any]) -> str:
