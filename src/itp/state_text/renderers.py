@@ -1,8 +1,8 @@
 """Named, versioned renderings of a `State`. A checkpoint stores the name it was trained with.
 
 `history-v1` tells the episode as it happened; any model and any environment can use it. `memory-v1` tells what a player
-would remember in household games: much shorter, so that small models learn it in minutes; `memory-v2` adds how often it has
-been in the same situation. Imagined observations enter all of them exactly as real ones do.
+would remember in household games: much shorter, so that small models learn it in minutes; `memory-v2` adds how often
+the player has been in the same situation. Imagined observations enter all of them exactly as real ones do.
 """
 
 from __future__ import annotations
