@@ -101,7 +101,7 @@ def test_joint_rows_learn_expert_actions_and_all_next_observations_token_by_toke
         wanted = []
         for state, step in zip(trajectory.states(), trajectory.steps, strict=False):
             action, expert = step.decision.action, step.expert_action
-            if expert and (renderer == "memory-v1" or action == expert):
+            if expert and (renderer.startswith("memory") or action == expert):
                 wanted.append((decode(ids(prompts.act(state))), expert + END))
             observation = " ".join(step.observation.split()) + END
             wanted.append((decode(ids(prompts.world_model(state, action))), observation))
