@@ -171,6 +171,7 @@ class ScriptedPolicy:
         score: Callable[[State, ImaginedTrajectory, str], float] = lambda state, foresight, action: -len(action),
     ) -> None:
         self.act, self.score = act, score
+        self.samples: list[tuple[str, float]] = []
         self.proposed: list[State] = []
         self.acted: list[tuple[State, ImaginedTrajectory]] = []
 
@@ -179,9 +180,16 @@ class ScriptedPolicy:
         return [Completion(self.act(state), -1.0, 10, 2) for state in states]
 
     def generate_actions(
-        self, states: Sequence[State], foresights: Sequence[ImaginedTrajectory], sampling: Sampling
+        self,
+        states: Sequence[State],
+        foresights: Sequence[ImaginedTrajectory],
+        sampling: Sampling,
+        seeds: Sequence[int] | None = None,
     ) -> list[Completion]:
         self.acted += zip(states, foresights, strict=True)
+        if seeds is not None:
+            drawn = [self.samples[seed % len(self.samples)] for seed in seeds]
+            return [Completion(text, logprob, 10, 2) for text, logprob in drawn]
         return [Completion(self.act(state), -1.0, 10, 2) for state in states]
 
     def score_horizons(

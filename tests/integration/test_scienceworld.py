@@ -106,6 +106,20 @@ def test_a_gold_path_wins_and_is_dropped_when_left() -> None:
     gold.close()
 
 
+def test_a_tidy_plan_wins_sooner_and_outlives_detours() -> None:
+    env = make_env("scienceworld", split="wide", expert="tidy", commands="detours")
+    _, info = env.reset(options={"task_id": "test-conductivity/9"})
+    steps = 0
+    while plan := info.get("expert_plan"):
+        steps += 1
+        action = "teleport to bathroom" if steps == 3 else "pick up anvil" if steps == 6 else plan[0]
+        assert plan[0] not in (info["admissible_commands"] or ())
+        _, _, _, _, info = env.step(action)
+    assert info["won"]
+    assert steps < 30  # the gold path takes 31 and more
+    env.close()
+
+
 def test_focusing_on_the_wrong_thing_is_irreversible(env: ScienceWorldTextEnv) -> None:
     env.reset(options={"task_id": "boil/0"})
     wrong = next(command for command in env.valid_actions() if command.startswith("focus on") and "door" in command)

@@ -79,7 +79,11 @@ class Config(EnvFlags):
     """Most tokens of a generated action."""
     avoid: tuple[str, ...] = ()
     """Texts such as "breaks for good": itp then passes over commands whose foresight holds one of them, down the
-    policy's ranking, and shows the policy no foresight. For policies that were not trained to read one."""
+    policy's ranking, and shows the policy no foresight. For policies that were not trained to read one. With --action
+    generate, and where no commands are listed, it chooses among a few that the policy writes."""
+    avoid_returns: bool = True
+    """With --avoid: pass over commands that lead back to where the episode has been, too. A learned world model that
+    takes one place for another is better not believed in this (--no-avoid-returns)."""
     knowledge: str = ""
     """World knowledge model, for --planner wkm: a folder written by `itp train wkm`."""
     gamma: float = 0.4
@@ -198,8 +202,10 @@ def check(config: Config) -> None:
             raise ConfigError(f"{flag} {value} is too small: give at least {least}")
     Shard.parse(config.shard)
     _check_cluster(config)
-    if config.avoid and (config.planner != "itp" or config.action == "generate" or not all(config.avoid)):
-        raise ConfigError("--avoid takes texts, and works with --planner itp --action score only: leave it out")
+    if config.avoid and (config.planner != "itp" or not all(config.avoid)):
+        raise ConfigError("--avoid takes texts, and works with --planner itp only: leave it out")
+    if not (config.avoid or config.avoid_returns):
+        raise ConfigError("--no-avoid-returns does nothing without --avoid: leave it out, or give --avoid texts")
     if is_prompted(config.planner, config.policy):
         check_prompted(planner_spec(config))
         return
@@ -262,6 +268,7 @@ def planner_spec(config: Config) -> PlannerSpec:
         server=config.server,
         max_steps=config.max_steps,
         avoid=config.avoid,
+        avoid_returns=config.avoid_returns,
     )
 
 

@@ -1,6 +1,7 @@
 """Look before you leap: `--planner itp --avoid TEXT`, for policies that were never taught to read a foresight.
 
-The policy ranks the admissible commands as it does without imagination. Down that ranking, each command is tried in
+The policy ranks the admissible commands as it does without imagination, or, where the environment lists none, the few
+that it would write itself (`itp.planners.proposals`). Down that ranking, each command is tried in
 imagination: the command itself, then K - 1 steps that the policy would take. The first is taken whose foresight tells
 of none of the texts to avoid, and whose first step does not lead back to a situation in which the episode has been
 before (`Renderer.situation`: with `memory-v1`, walking in circles; a text that tells the history never repeats). With
@@ -14,8 +15,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from itp.errors import EnvError
+from itp.lm.base import Sampling
 from itp.planners.horizon import HorizonChoice, HorizonSelector
+from itp.planners.proposals import PROPOSALS, Proposals, propose
 from itp.policy.model import Policy
 from itp.types import Decision, DecisionContext, ImaginedTrajectory, State, Usage
 from itp.world_model.base import WorldModel
@@ -23,6 +25,11 @@ from itp.world_model.imagination import imagine
 
 CANDIDATES = 12
 """Commands that one decision tries in imagination at most."""
+COMMAND = Sampling(max_new_tokens=32)
+"""Token budget of a command that the policy writes itself."""
+
+
+_NOTHING = ImaginedTrajectory()
 
 
 @dataclass(slots=True)
@@ -95,6 +102,10 @@ class AvoidingPlanner:
         avoid: texts; an imagined observation that contains one is a warning, whatever comes before it.
         candidates: most commands to try. Where all warn, the one whose warning comes latest is taken; where all lead
             back, the one that leads to the state that was seen the fewest times.
+        sampling: token budget of a command that the policy writes itself.
+        writes: have the policy write its commands even where the environment lists them.
+        avoid_returns: pass over commands that lead back; a learned world model that takes one place for another is
+            better not believed in this.
         rank: log-probabilities of a decision's commands to their order, the first to be tried first; by default the
             likeliest first. A2C draws it.
     """
@@ -107,35 +118,55 @@ class AvoidingPlanner:
         avoid: Sequence[str],
         *,
         candidates: int = CANDIDATES,
+        sampling: Sampling = COMMAND,
+        writes: bool = False,
+        avoid_returns: bool = True,
         rank: Callable[[Sequence[float]], list[int]] | None = None,
     ) -> None:
         self.policy, self.world_model, self.horizon = policy, world_model, horizon
         self.rank = rank or likeliest_first
         self.avoid = tuple(avoid)
         self.candidates = candidates
+        self.sampling, self.writes = sampling, writes
+        self.avoid_returns = avoid_returns
         self.name = f"itp {horizon.name} avoid"
 
     def decide(self, contexts: Sequence[DecisionContext]) -> list[Decision]:
-        """See `Planner.decide`. Raises EnvError when an environment lists no commands."""
+        """See `Planner.decide`."""
         rows = self._ranked(contexts)
         while open_rows := [row for row in rows if row.undecided(self.candidates)]:
             self._try_next(open_rows)
         return [self._decision(row) for row in rows]
 
     def _ranked(self, contexts: Sequence[DecisionContext]) -> list[_Row]:
-        if not all(context.admissible for context in contexts):
-            raise EnvError("--avoid ranks admissible commands, and this environment lists none: leave it out")
         start = time.perf_counter()
         choices = self.horizon.select(contexts)
-        nothing, commands = [ImaginedTrajectory()] * len(contexts), [context.admissible or () for context in contexts]
-        scores = self.policy.score_actions([context.state for context in contexts], nothing, commands)
-        seconds = (time.perf_counter() - start) / max(len(contexts), 1)
+        proposals = self._proposals(contexts, choices)
+        seconds = Usage(seconds=(time.perf_counter() - start) / max(len(contexts), 1))
         rows = []
-        for context, choice, listed, score in zip(contexts, choices, commands, scores, strict=True):
-            order = self.rank(score.logprobs)
-            usage = choice.usage + Usage(score.prompt_tokens, score.continuation_tokens, 1, seconds)
-            rows.append(_Row(context, choice, [listed[i] for i in order], usage))
+        for context, choice, proposed in zip(contexts, choices, proposals, strict=True):
+            order = self.rank(proposed.logprobs)
+            usage = choice.usage + proposed.usage + seconds
+            rows.append(_Row(context, choice, [proposed.commands[i] for i in order], usage))
         return rows
+
+    def _proposals(self, contexts: Sequence[DecisionContext], choices: Sequence[HorizonChoice]) -> list[Proposals]:
+        """The admissible commands with their scores; those that the policy writes, where there is no list."""
+        found: dict[int, Proposals] = {}
+        listed = [i for i, context in enumerate(contexts) if context.admissible and not self.writes]
+        commands = [contexts[i].admissible or () for i in listed]
+        if listed:
+            states = [contexts[i].state for i in listed]
+            scores = self.policy.score_actions(states, [_NOTHING] * len(states), commands)
+            for i, score in zip(listed, scores, strict=True):
+                usage = Usage(score.prompt_tokens, score.continuation_tokens, 1)
+                found[i] = Proposals(tuple(contexts[i].admissible or ()), score.logprobs, usage)
+        free = [i for i in range(len(contexts)) if i not in found]
+        if free:
+            counts = [PROPOSALS if choices[i].horizon > 0 else 1 for i in free]
+            states, seeds = [contexts[i].state for i in free], [contexts[i].seed for i in free]
+            found.update(zip(free, propose(self.policy, states, counts, seeds, self.sampling), strict=True))
+        return [found[i] for i in range(len(contexts))]
 
     def _try_next(self, rows: Sequence[_Row]) -> None:
         """Imagine what follows the next command of every row."""
@@ -156,6 +187,8 @@ class AvoidingPlanner:
 
     def _returns(self, row: _Row, foresight: ImaginedTrajectory) -> int:
         """How often the episode has been in the state that the first imagined step leads to."""
+        if not self.avoid_returns:
+            return 0
         if not row.visited:
             row.visited = situations(row.context.state, self._situation)
         return returns(row.context.state, foresight, row.visited, self._situation)

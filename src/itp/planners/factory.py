@@ -49,6 +49,7 @@ class PlannerSpec:
         history_steps: latest steps that the policy's state text tells; None is as many as its checkpoint says.
         max_steps: step limit of an episode, over which `budget` is spread; None is the usual one.
         avoid: texts of imagined observations that warn of a command; see `itp.planners.avoiding`.
+        avoid_returns: with `avoid`, commands that lead back are passed over too.
         prompting, server: how prompted planners ask, and how servers are reached.
     """
 
@@ -69,6 +70,7 @@ class PlannerSpec:
     history_steps: int | None = None
     max_steps: int | None = None
     avoid: tuple[str, ...] = ()
+    avoid_returns: bool = True
     prompting: PromptFlags = field(default_factory=PromptFlags)
     server: ServerFlags = field(default_factory=ServerFlags)
 
@@ -165,7 +167,10 @@ def _build_model_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | No
     if spec.avoid and world_model is not None:
         from itp.planners.avoiding import AvoidingPlanner
 
-        return AvoidingPlanner(policy, world_model, horizon, spec.avoid)
+        writes, back = action == "generate", spec.avoid_returns
+        return AvoidingPlanner(
+            policy, world_model, horizon, spec.avoid, sampling=sampling, writes=writes, avoid_returns=back
+        )
     return ItpPlanner(
         policy,
         world_model,

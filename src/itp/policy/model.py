@@ -107,11 +107,15 @@ class Policy:
         return self.lm.generate([self.prompts.act(state) for state in states], sampling)
 
     def generate_actions(
-        self, states: Sequence[State], foresights: Sequence[ImaginedTrajectory], sampling: Sampling
+        self,
+        states: Sequence[State],
+        foresights: Sequence[ImaginedTrajectory],
+        sampling: Sampling,
+        seeds: Sequence[int] | None = None,
     ) -> list[Completion]:
-        """Generate one action text per state, foresight in view."""
+        """Generate one action text per state, foresight in view; `seeds`, one for each, of what is sampled."""
         prompts = [self.prompts.act(state, foresight) for state, foresight in zip(states, foresights, strict=True)]
-        return self.lm.generate(prompts, sampling)
+        return self.lm.generate(prompts, sampling, seeds)
 
     def score_actions(
         self,

@@ -54,6 +54,8 @@ class Config(EnvFlags):
     avoid: tuple[str, ...] = ()
     """Play as `itp eval --avoid`: foresight serves to pass over commands whose future tells of one of these texts. What
     is learnt is K, and the policy's first draw."""
+    avoid_returns: bool = True
+    """With --avoid: pass over commands that lead back to where the episode has been, too."""
     lambda_k: float = 0.01
     """λ_K; the paper uses 0.2 with --cost paper."""
     cost: str = "per-token"

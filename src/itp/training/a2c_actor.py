@@ -161,7 +161,12 @@ class Actor:
         self._orders.clear()
         listed = [self.slots[n].commands for n in range(len(states))]
         planner = AvoidingPlanner(
-            self.policy, self.world_model, DrawnHorizon(horizons), self.config.avoid, rank=self._draw_order
+            self.policy,
+            self.world_model,
+            DrawnHorizon(horizons),
+            self.config.avoid,
+            avoid_returns=self.config.avoid_returns,
+            rank=self._draw_order,
         )
         decisions = planner.decide([DecisionContext(s, commands) for s, commands in zip(states, listed, strict=True)])
         transitions = [

@@ -22,7 +22,7 @@ def evaluate(policy: Policy, world_model: WorldModel, task_ids: Sequence[str], c
     mode = "score" if config.action == "score" else "generate"
     horizon = LearnedHorizon(policy, sampled=config.eval_horizon == "sampled")
     planner = (
-        AvoidingPlanner(policy, world_model, horizon, config.avoid)
+        AvoidingPlanner(policy, world_model, horizon, config.avoid, avoid_returns=config.avoid_returns)
         if config.avoid
         else ItpPlanner(policy, world_model, horizon, action_mode=mode)
     )

@@ -6,6 +6,8 @@ That agent takes the first command, in the order that its policy draws, whose im
     log π_k(a*) = log π_0(a* | s) − log (1 − Σ π_0(c | s))      over the commands c that warn within k imagined steps
 
 Only commands that the policy likes better than a*, and a* itself, are tried; where a* warns, a floor stands for log 0.
+Where a step lists no commands, a few that the policy writes stand for all of them (`itp.planners.proposals`), a* among
+them.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING
 
 from itp.errors import DataError
-from itp.planners.avoiding import CANDIDATES, first_warning, likeliest_first, returns, situations
+from itp.planners.avoiding import CANDIDATES, COMMAND, first_warning, likeliest_first, returns, situations
+from itp.planners.proposals import PROPOSALS, propose
 from itp.types import ImaginedTrajectory, State
 from itp.world_model.imagination import imagine
 
@@ -30,32 +33,35 @@ FLOOR = math.log(1e-6)
 def avoiding_scores(
     states: Sequence[State],
     actions: Sequence[str],
-    commands: Sequence[Sequence[str]],
+    commands: Sequence[Sequence[str] | None],
     policy: Policy,
     world_model: WorldModel,
     avoid: Sequence[str],
     horizons: Sequence[int],
     *,
     candidates: int = CANDIDATES,
+    avoid_returns: bool = True,
 ) -> list[tuple[float, ...]]:
     """The score in nats of every state's expert action at each horizon.
 
     Args:
         states: where the agent decides.
         actions: the expert's action of each state.
-        commands: the admissible commands of each state, the expert's among them.
+        commands: the admissible commands of each state, the expert's among them; None has the policy write some.
         policy: π_0; ranks the commands and acts in the imagination.
         world_model: foretells.
         avoid: texts; an imagined observation that contains one is a warning.
         horizons: the K to score.
         candidates: commands that one decision tries in imagination at most.
+        avoid_returns: leading back to a situation of the episode is a warning, too.
 
     Raises:
         DataError: an expert action is not among the commands.
     """
-    expert = [_position(action, listed) for action, listed in zip(actions, commands, strict=True)]
+    listed = _listed(states, actions, commands, policy)
+    expert = [_position(action, texts) for action, texts in zip(actions, listed, strict=True)]
     nothing = [ImaginedTrajectory()] * len(states)
-    logprobs = [score.logprobs for score in policy.score_actions(states, nothing, commands)]
+    logprobs = [score.logprobs for score in policy.score_actions(states, nothing, listed)]
     orders = [likeliest_first(values) for values in logprobs]
     tried = [
         (row, index)
@@ -67,14 +73,14 @@ def avoiding_scores(
         [max(horizons)] * len(tried),
         policy,
         world_model,
-        first=[commands[row][index] for row, index in tried],
+        first=[listed[row][index] for row, index in tried],
     )
     situation = policy.prompts.renderer.situation
     seen = [situations(state, situation) for state in states]
     warned: list[dict[int, int]] = [{} for _ in states]
     for (row, index), imagination in zip(tried, imagined, strict=True):
         foresight = imagination.foresight
-        back = returns(states[row], foresight, seen[row], situation)
+        back = avoid_returns and returns(states[row], foresight, seen[row], situation)
         safe = 0 if back else first_warning(foresight, avoid)
         if safe < len(foresight):
             warned[row][index] = safe + 1
@@ -82,6 +88,17 @@ def avoiding_scores(
         tuple(_score(logprobs[row], expert[row], {i for i, at in found.items() if at <= k}) for k in horizons)
         for row, found in enumerate(warned)
     ]
+
+
+def _listed(
+    states: Sequence[State], actions: Sequence[str], commands: Sequence[Sequence[str] | None], policy: Policy
+) -> list[Sequence[str]]:
+    """The commands of every state: as they were listed, or as the policy writes them, with the expert's."""
+    free = [row for row, texts in enumerate(commands) if texts is None]
+    counts = [PROPOSALS] * len(free)
+    written = propose(policy, [states[row] for row in free], counts, free, COMMAND) if free else []
+    found = {row: [*dict.fromkeys([*p.commands, actions[row]])] for row, p in zip(free, written, strict=True)}
+    return [found[row] if texts is None else texts for row, texts in enumerate(commands)]
 
 
 def _position(action: str, commands: Sequence[str]) -> int:

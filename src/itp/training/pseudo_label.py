@@ -44,7 +44,12 @@ class Config:
     """Labels of an earlier run whose K is chosen again, with this --lambda-k, from their stored scores."""
     avoid: tuple[str, ...] = ()
     """Label for an agent that plays with --avoid: the score at k is log π(a*) among the commands whose imagined future
-    does not warn (`itp.training.label_avoid`). Needs data collected with --keep-commands."""
+    does not warn (`itp.training.label_avoid`)."""
+    action: str = "score"
+    """With --avoid, the commands to choose among: score (the admissible ones; needs data collected with
+    --keep-commands) or generate (a few that the policy writes, and a*)."""
+    avoid_returns: bool = True
+    """With --avoid: commands that lead back to where the episode has been are passed over too."""
     foresight: str = "policy"
     """Who acts in the imagination: policy (what the agent will see) or teacher-forced (the paper's expert actions)."""
     reuse: Path | None = None
@@ -113,6 +118,8 @@ def _check(config: Config) -> None:
     ):
         if value not in allowed:
             raise ConfigError(f"{flag} {value} is unknown: choose one of {', '.join(allowed)}")
+    if config.action not in ("score", "generate") or (config.action == "generate" and not config.avoid):
+        raise ConfigError(f"--action {config.action}: with --avoid, give score or generate; without, leave it out")
     if config.avoid and (config.foresight != "policy" or config.reuse is not None):
         raise ConfigError("--avoid imagines what each command leads to: leave out --reuse and --foresight")
     if config.k_max < 1:
@@ -208,16 +215,21 @@ def label_avoiding(
     from itp.training.label_avoid import avoiding_scores
     from itp.types import ImaginedTrajectory
 
-    if any(item.commands is None for item in items):
-        raise DataError("--avoid needs the commands of every step: collect --data with `itp collect --keep-commands`")
+    writes = config.action == "generate"
+    if not writes and any(item.commands is None for item in items):
+        raise DataError(
+            "--avoid needs the commands of every step: collect --data with `itp collect --keep-commands`; "
+            "for an agent that writes its commands, give --action generate"
+        )
     rows = avoiding_scores(
         [item.state for item in items],
         [item.action for item in items],
-        [item.commands or () for item in items],
+        [None if writes else item.commands for item in items],
         policy,
         world_model,
         config.avoid,
         config.candidates,
+        avoid_returns=config.avoid_returns,
     )
     return [
         LabelledState(

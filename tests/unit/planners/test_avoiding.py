@@ -13,16 +13,18 @@ import pytest
 from itp import make_env
 from itp.cli.main import main
 from itp.errors import EnvError
+from itp.lm.base import Sampling
 from itp.planners.adaptive import BudgetHorizon
 from itp.planners.avoiding import AvoidingPlanner
 from itp.planners.factory import PlannerSpec, build_planner
 from itp.planners.horizon import FixedHorizon, HorizonSelector
 from itp.planners.itp import ItpPlanner
 from itp.planners.no_repeat import NoRepeatPlanner
+from itp.planners.proposals import propose
 from itp.rollout.lockstep import run_episodes
 from itp.state_text.prompts import PromptBuilder
 from itp.state_text.renderers import get_renderer
-from itp.types import Decision, DecisionContext, State, Usage
+from itp.types import Decision, DecisionContext, ImaginedTrajectory, State, Usage
 from itp.world_model.exact import ExactWorldModel
 from models import ScriptedPolicy, ScriptedWorldModel, make_policy, save_policy
 
@@ -144,10 +146,40 @@ def test_the_exact_model_keeps_a_random_policy_from_losses_that_one_step_shows()
         assert any(text in step.decision.foresight.steps[0].observation for text in avoid)
 
 
-def test_open_action_spaces_are_refused() -> None:
-    planner = AvoidingPlanner(make_policy(), ScriptedWorldModel(), FixedHorizon(1), ["x"])
-    with pytest.raises(EnvError, match="--avoid ranks admissible commands"):
-        planner.decide([replace(context(), admissible=None)])
+def writer() -> ScriptedPolicy:
+    """Writes `cross` if asked for one command, and among samples `sing` rather than `wait`, and `cross` again."""
+    policy = ScriptedPolicy(lambda state: "cross")
+    policy.samples = [("wait", -3.0), ("cross", -1.0), ("sing", -2.0)]
+    policy.prompts = PromptBuilder(get_renderer("history"))  # pyright: ignore[reportAttributeAccessIssue]
+    return policy
+
+
+def test_where_no_commands_are_listed_it_chooses_among_a_few_that_the_policy_writes() -> None:
+    world = ScriptedWorldModel(lambda state, action: "You fall for good." if action == "cross" else "Fine.")
+    open_space = replace(context(), admissible=None)
+    planner = AvoidingPlanner(cast("Any", writer()), world, FixedHorizon(1), ["for good"])
+    decision = planner.decide([open_space])[0]
+    assert decision.action == "sing", "the likelier of the two samples that do not warn"
+    assert [action for _, action in world.asked] == ["cross", "sing"]
+    assert decision.policy_usage.completion_tokens == 2 * 5, "repeats cost what they cost"
+    unasked = AvoidingPlanner(cast("Any", writer()), world, FixedHorizon(0), ["for good"])
+    alone = unasked.decide([open_space])[0]
+    assert (alone.action, alone.policy_usage.completion_tokens) == ("cross", 2), "without imagination it writes one"
+
+
+def test_a_policy_may_write_where_commands_are_listed_too() -> None:
+    planner = AvoidingPlanner(cast("Any", writer()), ScriptedWorldModel(), FixedHorizon(0), ["x"], writes=True)
+    assert planner.decide([replace(context(), admissible=("wait",))])[0].action == "cross"
+
+
+def test_proposals_are_repeatable_and_depend_on_the_seed_alone() -> None:
+    policy, states = make_policy(), [State("task", "a bridge"), State("task", "a ford")]
+    sampling = Sampling(max_new_tokens=4)
+    both = propose(policy, states, [4, 4], [1, 2], sampling)
+    assert both[1].commands == propose(policy, states[1:], [4], [2], sampling)[0].commands
+    assert both[0].commands[0] == policy.generate_actions(states[:1], [ImaginedTrajectory()], sampling)[0].text
+    assert propose(policy, states[:1], [4], [7], sampling)[0] != both[0]
+    assert all(list(p.logprobs[1:]) == sorted(p.logprobs[1:], reverse=True) for p in both)
 
 
 def test_flags(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,9 +188,15 @@ def test_flags(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert isinstance(build_planner(spec), AvoidingPlanner)
     assert build_planner(spec).name == "itp fixed:2 avoid"
     assert isinstance(build_planner(replace(spec, horizon="fixed:0")), ItpPlanner)
-    for flags in (["--planner", "act"], ["--planner", "itp", "--action", "generate"], ["--planner", "itp-i"]):
+    writing = build_planner(replace(spec, action="generate", avoid_returns=False))
+    assert isinstance(writing, AvoidingPlanner)
+    assert (writing.writes, writing.avoid_returns) == (True, False)
+    lone = ["--planner", "itp", "--world-model", "rules", "--no-avoid-returns"]
+    assert main(["eval", *lone, "--policy", policy, "--out", str(tmp_path / "x")]) == 2
+    assert "--no-avoid-returns does nothing without --avoid" in capsys.readouterr().err
+    for flags in (["--planner", "act"], ["--planner", "itp-i"]):
         assert main(["eval", *flags, "--policy", policy, "--avoid", "breaks", "--out", str(tmp_path / "x")]) == 2
-        assert "works with --planner itp --action score only" in capsys.readouterr().err
+        assert "works with --planner itp only" in capsys.readouterr().err
 
 
 def no_repeat(*history: tuple[str, str]) -> str:

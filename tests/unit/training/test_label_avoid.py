@@ -85,6 +85,24 @@ def test_leading_back_to_a_known_situation_warns_too() -> None:
     )
     assert math.exp(alone) == pytest.approx(0.5)
     assert math.exp(looking) == pytest.approx(1.0)
+    world, circles = ScriptedWorldModel(arrive), {"avoid_returns": False}
+    [(_, unmoved)] = avoiding_scores(
+        [state], ["go to shelf 2"], [commands], policy, world, ["for good"], (0, 1), **circles
+    )
+    assert math.exp(unmoved) == pytest.approx(0.5)
+
+
+def test_an_agent_that_writes_its_commands_chooses_among_a_few_of_its_own_and_the_experts() -> None:
+    policy = scripted()
+    policy.samples = [("wait", -1.0), ("cross", -2.0)]
+    world = ScriptedWorldModel(rotten)
+    [row] = avoiding_scores([STATE], ["turn back"], [None], policy, world, ["for good"], (0, 1))
+    written = {command: RANK[command] for command in ("cross", "wait", "turn back")}
+
+    def share_of(left: tuple[str, ...]) -> float:
+        return RANK["turn back"] - math.log(sum(math.exp(written[command]) for command in left))
+
+    assert row == pytest.approx((share_of(("cross", "wait", "turn back")), share_of(("wait", "turn back"))))
 
 
 def test_the_score_is_the_frequency_with_which_the_planner_takes_the_action() -> None:
@@ -115,6 +133,11 @@ def test_labels_from_recorded_episodes(tmp_path: Path, capfd: pytest.CaptureFixt
     words = ["label", "--policy", policy, "--world-model", "rules", "--k-max", "1", "--avoid", "for good"]
     assert main([*words, "--data", str(tmp_path / "bare"), "--out", str(tmp_path / "no")]) == 2
     assert "--keep-commands" in capfd.readouterr().err
+    assert main([*words, "--data", str(tmp_path / "kept"), "--action", "write", "--out", str(tmp_path / "no")]) == 2
+    assert "give score or generate" in capfd.readouterr().err
+    writes = [*words, "--action", "generate", "--states", "6"]
+    assert main([*writes, "--data", str(tmp_path / "bare"), "--out", str(tmp_path / "written")]) == 0
+    assert all(label.scores[0] <= 0 for label in read_labels(tmp_path / "written"))
     assert main([*words, "--data", str(tmp_path / "kept"), "--out", str(tmp_path / "labels")]) == 0
     labels = read_labels(tmp_path / "labels")
     assert labels

@@ -6,19 +6,25 @@ step, and the limit is the field's for each task.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 from itp.envs.base import InfoDict, TextEnv, check_step
+from itp.envs.scienceworld.plans import CAUTION, Plan, detours, tidy
 from itp.envs.scienceworld.simulator import POOL, SIMPLIFICATIONS, TIMEOUT, Answer, Simulator, official_env
 from itp.envs.scienceworld.splits import max_steps as field_max_steps
 from itp.envs.scienceworld.splits import task_ids
 from itp.errors import ConfigError, EnvError
 
 ENGINES = ("fast", "official")
-COMMANDS = ("none", "valid")
+COMMANDS = ("none", "valid", "detours")
+EXPERTS = (False, True, "tidy")
+WON = 100
 _HEADER = "Task Description:"
+_TIDY_PLANS: dict[tuple[str, str], list[str]] = {}
 
 
 def make_scienceworld_env(
@@ -29,7 +35,7 @@ def make_scienceworld_env(
     max_steps: int | None = None,
     simplifications: str = "easy",
     commands: str = "none",
-    expert: bool = False,
+    expert: bool | str = False,
     timeout: float = TIMEOUT,
 ) -> TextEnv:
     """Create the environment; a JVM is started at the first reset.
@@ -43,8 +49,10 @@ def make_scienceworld_env(
         max_steps: actions before an episode is truncated; None takes the field's limit of each task.
         simplifications: names with commas between, out of `SIMPLIFICATIONS`; "easy" is all of them, "" none.
         commands: "valid" fills `info["admissible_commands"]` at every step (tens of milliseconds); "none" leaves it
-            None, and `valid_actions` gives them on demand.
+            None, and `valid_actions` gives them on demand. "detours" is for noise in `itp collect`: about twenty
+            commands, right and wrong, that seldom spoil the plan; needs `expert` "tidy".
         expert: fill `info["expert_plan"]` with the rest of the simulator's gold path, as long as it is followed.
+            "tidy" is half as long and outlives detours: see `itp.envs.scienceworld.plans`.
         timeout: seconds that one call of the simulator may take.
 
     Raises:
@@ -57,6 +65,12 @@ def make_scienceworld_env(
     for word in filter(None, simplifications.split(",")):
         if word not in SIMPLIFICATIONS:
             raise ConfigError(f"simplification {word!r} is unknown; allowed are {', '.join(SIMPLIFICATIONS)}")
+    if expert not in EXPERTS:
+        raise ConfigError(f"expert {expert!r} is unknown; scienceworld has {', '.join(map(str, EXPERTS))}")
+    if commands == "detours" and expert != "tidy":
+        raise ConfigError("commands=detours are detours from a tidy plan: give expert=tidy as well")
+    if expert == "tidy" and "easy" not in simplifications.split(","):
+        raise ConfigError("expert=tidy teleports and finds all doors open: leave simplifications at easy")
     if max_steps is not None and (not isinstance(max_steps, int) or max_steps < 1):
         raise ConfigError(f"max_steps={max_steps!r} must be a whole number, at least 1")
     if not isinstance(timeout, int | float) or timeout <= 0:
@@ -66,7 +80,7 @@ def make_scienceworld_env(
         official=engine == "official",
         max_steps=max_steps,
         simplifications=simplifications,
-        list_commands=commands == "valid",
+        commands=commands,
         expert=expert,
         timeout=timeout,
     )
@@ -83,7 +97,7 @@ class ScienceWorldTextEnv(TextEnv):
         official: step through the library instead of the bare simulator.
         max_steps: actions before an episode is truncated; None takes the field's limit of each task.
         simplifications: see `make_scienceworld_env`; electrical tasks go without noElectricalAction.
-        list_commands: fill `info["admissible_commands"]`.
+        commands: fill `info["admissible_commands"]`: see `make_scienceworld_env`.
         expert: fill `info["expert_plan"]`.
         timeout: seconds that one call of the simulator may take.
     """
@@ -95,20 +109,20 @@ class ScienceWorldTextEnv(TextEnv):
         official: bool = False,
         max_steps: int | None = None,
         simplifications: str = "easy",
-        list_commands: bool = False,
-        expert: bool = False,
+        commands: str = "none",
+        expert: bool | str = False,
         timeout: float = TIMEOUT,
     ) -> None:
         super().__init__()
         self._task_ids = tuple(task_ids)
         self.max_steps = max_steps
-        self._official, self._list_commands, self._expert = official, list_commands, expert
+        self._official, self._commands, self._expert = official, commands, expert
         self._simplifications, self._timeout = simplifications, timeout
         self._simulator: Simulator | None = None
         self._library_env: Any = None
         self._task_id = self._task = ""
         self._actions: list[str] = []
-        self._plan: list[str] = []
+        self._plan = Plan()
         self._score = 0
         self._running: bool | None = None
 
@@ -137,8 +151,9 @@ class ScienceWorldTextEnv(TextEnv):
         name, _, variation = self._task_id.partition("/")
         if "noElectricalAction" in self._simplifications and ("power" in name or "conductivity" in name):
             raise ConfigError(f"task {name} needs electrical actions: leave noElectricalAction out of simplifications")
-        text = simulator.load(name, int(variation), self._simplifications, self._expert)
-        self._plan = simulator.gold_path() if self._expert else []
+        plan = self._tidy_plan(simulator) if self._expert == "tidy" else None
+        text = simulator.load(name, int(variation), self._simplifications, self._expert is True)
+        self._plan = Plan.start(plan if plan is not None else simulator.gold_path() if self._expert else [], text)
         self._task = simulator.task_description().removeprefix(_HEADER).strip()
         if self._official:
             self._library_env = official_env(simulator, name, int(variation), self._simplifications)
@@ -156,7 +171,10 @@ class ScienceWorldTextEnv(TextEnv):
         answer = self._act(simulator, action)
         reward, self._score = (answer.score - self._score) / 100, answer.score
         self._actions.append(action)
-        self._plan = self._plan[1:] if self._plan[:1] == [action] else []
+        if self._expert == "tidy" or action in self._plan.left[:1]:
+            self._plan.took(action, answer.text)
+        else:
+            self._plan = Plan()
         terminated = answer.completed or answer.score < 0
         limit = self.max_steps or field_max_steps(self._task_id.partition("/")[0])
         truncated = not terminated and len(self._actions) >= limit
@@ -188,7 +206,7 @@ class ScienceWorldTextEnv(TextEnv):
             official=self._official,
             max_steps=self.max_steps,
             simplifications=self._simplifications,
-            list_commands=self._list_commands,
+            commands=self._commands,
             expert=self._expert,
             timeout=self._timeout,
         )
@@ -197,9 +215,26 @@ class ScienceWorldTextEnv(TextEnv):
             twin._start(twin._simulator)
             for action in self._actions:
                 twin._act(twin._simulator, action)
-        twin._actions, twin._plan, twin._score = self._actions.copy(), self._plan.copy(), self._score
+        twin._actions, twin._plan, twin._score = self._actions.copy(), replace(self._plan), self._score
         twin._running = self._running
         return twin
+
+    def _tidy_plan(self, simulator: Simulator) -> list[str]:
+        """The tidiest plan that wins; the gold path where none does. A task's plan is found once in a process."""
+        key = (self._task_id, self._simplifications)
+        if key in _TIDY_PLANS:
+            return _TIDY_PLANS[key]
+        name, _, variation = self._task_id.partition("/")
+        simulator.load(name, int(variation), self._simplifications, True)
+        gold = simulator.gold_path()
+        for how in CAUTION:
+            plan = tidy(gold, how)
+            simulator.load(name, int(variation), self._simplifications, False)
+            if any(simulator.step(action).score >= WON for action in plan):
+                break
+        else:
+            plan = gold
+        return _TIDY_PLANS.setdefault(key, plan)
 
     def close(self) -> None:
         """Give the JVM back to the pool, which ends with this process. Calling it twice is harmless."""
@@ -212,11 +247,17 @@ class ScienceWorldTextEnv(TextEnv):
             task=self._task,
             task_id=self._task_id,
             task_type=self._task_id.partition("/")[0],
-            admissible_commands=simulator.valid_actions() if self._list_commands else None,
-            won=self._score >= 100,
+            admissible_commands=self._listed(simulator),
+            won=self._score >= WON,
             score=float(self._score),
             irreversible=self._score < 0,
         )
         if self._expert:
-            info["expert_plan"] = list(self._plan)
+            info["expert_plan"] = self._plan.commands()
         return info
+
+    def _listed(self, simulator: Simulator) -> list[str] | None:
+        if self._commands == "detours":
+            draw = random.Random(f"{self._task_id} {len(self._actions)}")
+            return detours(self._plan.commands(), self._plan.room, draw)
+        return simulator.valid_actions() if self._commands == "valid" else None

@@ -20,8 +20,11 @@ from itp.errors import ConfigError, DataError
 
 DATA_VARIABLE = "SCIENCEWORLD_DATA"
 FIELD_SPLITS = ("train", "test_seen", "test_unseen")
-SPLITS = (*FIELD_SPLITS, "fit", "valid", "sim-train", "sim-dev", "sim-test")
-"""`valid` is our own tenth of train and `fit` the rest; the "sim" ones are the simulator's, with all variations."""
+SPLITS = (*FIELD_SPLITS, "fit", "valid", "wide", "sim-train", "sim-dev", "sim-test")
+"""`valid` is our own tenth of train and `fit` the rest; the "sim" ones are the simulator's, with all variations. `wide`
+is for training: sim-train in the field's tasks, at most `WIDE` variations of each, no pair of valid, test_seen or
+test_unseen among them."""
+WIDE = 120
 MAX_STEPS = 100
 """Step limit of the six tasks that the field leaves out; the simulator's own default."""
 UNSEEN = 10
@@ -82,6 +85,12 @@ def task_ids(split: str, data: str | Path | None = None) -> tuple[str, ...]:
     if split not in SPLITS:
         raise ConfigError(f"split {split!r} is unknown; scienceworld has {', '.join(SPLITS)}")
     field = "train" if split in ("fit", "valid") else split
+    if split == "wide":
+        held_out = {*task_ids("valid", data), *task_ids("test_seen", data), *task_ids("test_unseen", data)}
+        fields = [name for name, task in TASKS.items() if task.train is not None]
+        wide = [[f"{name}/{v}" for v in TASKS[name].variations("sim-train")] for name in fields]
+        free = [[task_id for task_id in ids if task_id not in held_out] for ids in wide]
+        return tuple(task_id for ids in free for task_id in _evenly(ids, WIDE))
     folder = data or os.environ.get(DATA_VARIABLE)
     if folder and field in FIELD_SPLITS:
         chosen = _read(Path(folder).expanduser(), field)
@@ -90,6 +99,12 @@ def task_ids(split: str, data: str | Path | None = None) -> tuple[str, ...]:
     if split in ("fit", "valid"):
         chosen = {task_id for task_id in chosen if _is_valid(task_id) == (split == "valid")}
     return tuple(f"{n}/{v}" for n, task in TASKS.items() for v in range(_count(task)) if f"{n}/{v}" in chosen)
+
+
+def _evenly(items: Sequence[str], most: int) -> list[str]:
+    """At most so many of the items, evenly spaced."""
+    count = min(most, len(items))
+    return [items[i * len(items) // count] for i in range(count)]
 
 
 def max_steps(name: str) -> int:

@@ -1,0 +1,62 @@
+"""Commands to choose among where an environment lists none: what the policy would write, and what it might."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from itp.lm.base import Completion, Sampling
+from itp.policy.model import Policy
+from itp.types import ImaginedTrajectory, State, Usage
+
+PROPOSALS = 5
+"""Commands that a policy writes for one decision at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposals:
+    """Distinct commands of one decision with their log-probabilities in nats; the greedy one first, the others by
+    falling log-probability. `usage` is what all of them cost, repeats too."""
+
+    commands: tuple[str, ...]
+    logprobs: tuple[float, ...]
+    usage: Usage
+
+
+def propose(
+    policy: Policy, states: Sequence[State], counts: Sequence[int], seeds: Sequence[int], sampling: Sampling
+) -> list[Proposals]:
+    """Write commands for every state, without foresight: one greedily, the others sampled at temperature 1.
+
+    Args:
+        policy: π.
+        states: where to act.
+        counts: commands to write for each state, at least 1; equal ones are merged.
+        seeds: of each state's samples.
+        sampling: token budget of a command; its temperature and seed do not matter.
+    """
+    nothing = [ImaginedTrajectory()] * len(states)
+    greedy = policy.generate_actions(states, nothing, replace(sampling, temperature=0.0, seed=None))
+    rows = [row for row, count in enumerate(counts) for _ in range(count - 1)]
+    offsets = [offset for count in counts for offset in range(1, count)]
+    drawn = policy.generate_actions(
+        [states[row] for row in rows],
+        [ImaginedTrajectory()] * len(rows),
+        replace(sampling, temperature=1.0, seed=None),
+        [(seeds[row] + offset) % 2**63 for row, offset in zip(rows, offsets, strict=True)],
+    )
+    written = [[completion] for completion in greedy]
+    for row, completion in zip(rows, drawn, strict=True):
+        written[row].append(completion)
+    return [_merged(completions) for completions in written]
+
+
+def _merged(completions: Sequence[Completion]) -> Proposals:
+    first, *others = completions
+    others.sort(key=lambda completion: -completion.logprob)
+    distinct = {c.text: c.logprob for c in reversed([first, *others])}
+    order = dict.fromkeys(c.text for c in [first, *others])
+    usage = Usage(
+        sum(c.prompt_tokens for c in completions), sum(c.completion_tokens for c in completions), len(completions)
+    )
+    return Proposals(tuple(order), tuple(distinct[text] for text in order), usage)
