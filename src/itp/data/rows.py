@@ -80,14 +80,17 @@ def policy_rows(
     *,
     window: int = 24,
     tell: Tell | None = None,
+    only_won: bool = False,
 ) -> Iterator[Row]:
     """Rows for imitation: loss on the expert's action in every state, whatever was really done there.
 
     In a history, a step where the episode did something else than the expert carries no label (its continuation is not
     the expert's); the recovery after it does. With `memory-v1` such a step is labelled too. Arguments as in
-    `world_model_rows`.
+    `world_model_rows`, and `only_won`: episodes that were not won have no labels.
     """
     for trajectory in trajectories:
+        if only_won and not trajectory.won:
+            continue
         states = _states(trajectory, tell)
         if prompts.renderer.droppable:
             yield from _episode_rows(states, trajectory.steps, encode, prompts, window, actions=True)
@@ -104,18 +107,21 @@ def joint_rows(
     *,
     window: int = 24,
     tell: Tell | None = None,
+    only_won: bool = False,
 ) -> Iterator[Row]:
     """Rows for implicit world modelling: the expert's actions and the next observations of all actions (IWM).
 
     In a history both kinds of label stand in one sequence, since the world model's prompt goes on where the policy's
-    ends; with `memory-v1` each has a row of its own. Arguments as in `world_model_rows`.
+    ends; with `memory-v1` each has a row of its own. Arguments as in `policy_rows`; what follows actions is learnt from
+    every episode.
     """
     for trajectory in trajectories:
         if prompts.renderer.droppable:
             states = _states(trajectory, tell)
-            yield from _episode_rows(states, trajectory.steps, encode, prompts, window, actions=True, observations=True)
+            acts = trajectory.won or not only_won
+            yield from _episode_rows(states, trajectory.steps, encode, prompts, window, actions=acts, observations=True)
             continue
-        yield from policy_rows([trajectory], encode, prompts, tell=tell)
+        yield from policy_rows([trajectory], encode, prompts, tell=tell, only_won=only_won)
         yield from world_model_rows([trajectory], encode, prompts, tell=tell)
 
 

@@ -96,10 +96,10 @@ def train_iwm(config: Config, itp_config: ItpConfig, tell: Tell | None) -> dict[
     from itp.data.rows import joint_rows, policy_rows
     from itp.training.stage import train_stage
 
-    imitation = partial(policy_rows, window=config.window, tell=tell)
+    imitation = partial(policy_rows, window=config.window, tell=tell, only_won=config.only_won)
     if config.implicit.stages == 1:
         weigh = partial(observation_weights, weight=config.implicit.observation_weight)
-        rows = partial(joint_rows, window=config.window, tell=tell)
+        rows = partial(joint_rows, window=config.window, tell=tell, only_won=config.only_won)
         return train_stage(config, itp_config, rows, title="iwm", make_eval_rows=imitation, weigh=weigh)
     first = _first_stage(config, itp_config, tell)
     second = replace(config, base=str(config.out / FIRST_STAGE / "model"))

@@ -22,18 +22,6 @@ def noise(trajectory: Trajectory) -> float:
     return sum(step.decision.action != step.expert_action for step in steps) / len(steps) if steps else 0.0
 
 
-def won(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
-    """The episodes that were won.
-
-    Raises:
-        ConfigError: none was.
-    """
-    chosen = [trajectory for trajectory in trajectories if trajectory.won]
-    if not chosen:
-        raise ConfigError(f"--only-won leaves none of the {len(trajectories)} episodes: leave it out")
-    return chosen
-
-
 def mixture(
     trajectories: Sequence[Trajectory], *, mix: float | None = None, max_noise: float = 1.0, seed: int = 0
 ) -> list[Trajectory]:

@@ -37,8 +37,8 @@ class Config(SftConfig):
     window: int = 24
     """With history: labelled steps per training sequence."""
     only_won: bool = False
-    """Learn from episodes that were won: where noise may have spoilt the expert's plan, as in ScienceWorld, what it
-    says in a lost one is no lesson."""
+    """Learn actions from episodes that were won alone: where noise may have spoilt the expert's plan, as in
+    ScienceWorld, what it says in a lost one is no lesson."""
     objective: str = "imitation"
     """What is learnt: imitation (the expert's actions), iwm (next observations of all actions besides), or prompts (an
     answer to every prompt of the prompted planners; data of `itp collect --keep-commands`)."""
@@ -61,7 +61,6 @@ def run(config: Config) -> None:
     from itp.run_folder import open_run
     from itp.state_text.renderers import get_renderer
     from itp.training.iwm import train_iwm
-    from itp.training.mixture import won
     from itp.training.stage import finish, train_stage
 
     if config.objective not in OBJECTIVES:
@@ -74,8 +73,8 @@ def run(config: Config) -> None:
     implicit, talks = config.objective == "iwm", config.objective == "prompts"
     if talks and not config.base.startswith("scratch:"):
         raise ConfigError("--objective prompts is for models from scratch: an LLM knows how to answer; leave it out")
-    if config.only_won and implicit:
-        raise ConfigError("--only-won is not for --objective iwm, which learns from lost episodes too: leave it out")
+    if config.only_won and talks:
+        raise ConfigError("--only-won does nothing with --objective prompts: leave it out")
     if config.prompts is not None and not talks:
         raise ConfigError(f"--prompts does nothing with --objective {config.objective}: leave it out, or use prompts")
     renderer = get_renderer(config.renderer).name
@@ -93,9 +92,9 @@ def run(config: Config) -> None:
         if implicit:
             finish(folder, train_iwm(config, itp_config, tell))
             return
-        rows = _prompt_rows(config) if talks else partial(policy_rows, window=config.window, tell=tell)
-        select = won if config.only_won else None
-        finish(folder, train_stage(config, itp_config, rows, title="policy", select=select))
+        imitation = partial(policy_rows, window=config.window, tell=tell, only_won=config.only_won)
+        rows = _prompt_rows(config) if talks else imitation
+        finish(folder, train_stage(config, itp_config, rows, title="policy"))
 
 
 def _prompt_rows(config: Config) -> Callable[..., Iterable[Row]]:

@@ -13,7 +13,7 @@ from itp.lm.loading import encode
 from itp.lm.tokens import CTRL, END
 from itp.state_text.prompts import PromptBuilder
 from itp.state_text.renderers import RENDERERS, get_renderer
-from itp.types import Trajectory
+from itp.types import StopReason, Trajectory
 from models import decode, episodes, imagined, lm, tokenizer
 
 BOTH = pytest.mark.parametrize("renderer", list(RENDERERS))
@@ -212,3 +212,14 @@ def test_games_played_twice_give_no_row_twice() -> None:
     rows = list(policy_rows(played, ids, builder("memory-v1")))
     once = unique(policy_rows(episodes(), ids, builder("memory-v1")))
     assert len(unique(rows)) == len(once) < len(rows)
+
+
+@BOTH
+def test_lost_episodes_teach_no_actions_where_only_won_ones_shall_but_what_follows_them(renderer: str) -> None:
+    won, lost = replace(episodes()[0], stop=StopReason.WON), replace(episodes()[0], stop=StopReason.LOST)
+    prompts = builder(renderer)
+    for make in (policy_rows, joint_rows):
+        assert list(make([won], ids, prompts, only_won=True)) == list(make([won], ids, prompts))
+    assert not list(policy_rows([lost], ids, prompts, only_won=True))
+    told = [text for row in joint_rows([lost], ids, prompts, only_won=True) for _, text in labelled(row)]
+    assert told == [text for row in world_model_rows([lost], ids, prompts) for _, text in labelled(row)]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from itp.errors import ConfigError
-from itp.training.mixture import mixture, noise, won
+from itp.training.mixture import mixture, noise
 from itp.types import Decision, Step, StopReason, Task, Trajectory
 
 
@@ -65,10 +63,3 @@ def test_noisier_rollouts_are_left_out_and_expert_episodes_never() -> None:
 def test_mixtures_that_cannot_be_are_refused(played: list[Trajectory], options: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         mixture(played, **options)  # pyright: ignore[reportArgumentType]
-
-
-def test_only_won_episodes_teach_or_the_refusal_says_why() -> None:
-    lost, gained = episode(0, True), replace(episode(1, False), stop=StopReason.WON)
-    assert won([lost, gained, lost]) == [gained]
-    with pytest.raises(ConfigError, match="--only-won leaves none of the 1 episodes: leave it out"):
-        won([lost])
