@@ -121,10 +121,10 @@ class AvoidingPlanner:
         sampling: Sampling = COMMAND,
         writes: bool = False,
         avoid_returns: bool = True,
-        rank: Callable[[Sequence[float]], list[int]] | None = None,
+        rank: Callable[[Sequence[float]], list[int]] = likeliest_first,
     ) -> None:
         self.policy, self.world_model, self.horizon = policy, world_model, horizon
-        self.rank = rank or likeliest_first
+        self.rank = rank
         self.avoid = tuple(avoid)
         self.candidates = candidates
         self.sampling, self.writes = sampling, writes

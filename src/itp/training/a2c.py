@@ -53,7 +53,7 @@ class Config(EnvFlags):
     """How actions are drawn: score (among the admissible commands) or generate (free text, as the paper does)."""
     avoid: tuple[str, ...] = ()
     """Play as `itp eval --avoid`: foresight serves to pass over commands whose future tells of one of these texts. What
-    is learnt is K, and the policy's first draw."""
+    is learnt is K, and the policy's first draw; with --action generate K alone, and commands are written greedily."""
     avoid_returns: bool = True
     """With --avoid: pass over commands that lead back to where the episode has been, too."""
     lambda_k: float = 0.01
@@ -141,6 +141,11 @@ class Config(EnvFlags):
     seed: int = 0
     """Of sampling and tasks."""
 
+    @property
+    def generates(self) -> bool:
+        """Whether the policy answers for texts that it samples, rather than for choices among candidates."""
+        return self.action == "generate" and not self.avoid
+
 
 def run(config: Config) -> None:
     """Train; a second run in the same folder resumes or reports what is there."""
@@ -187,9 +192,5 @@ def _check(config: Config) -> None:
         raise ConfigError(f"--history-steps {config.history_steps} is too small: give 1 or more")
     if config.irreversible_penalty is not None and config.irreversible_penalty < 0:
         raise ConfigError(f"--irreversible-penalty {config.irreversible_penalty} is negative: give 0 or more")
-    if config.avoid and config.action == "generate":
-        raise ConfigError(
-            "--avoid ranks admissible commands, which --action generate does not use: leave one of them out"
-        )
     if config.action_entropy and config.action == "generate":
         raise ConfigError("--action-entropy needs --action score: generated text has no list to take an entropy over")

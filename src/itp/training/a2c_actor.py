@@ -18,10 +18,11 @@ from itp.envs.vector import Episode, Failure, Outcome, Turn, VectorEnv
 from itp.errors import EnvError
 from itp.lm.base import Sampling
 from itp.lm.trie import TokenTrie
-from itp.planners.avoiding import AvoidingPlanner
+from itp.planners.avoiding import likeliest_first
 from itp.planners.horizon import DrawnHorizon
 from itp.policy.model import Policy
 from itp.training.a2c import Config
+from itp.training.a2c_eval import looking
 from itp.training.advantages import horizon_cost
 from itp.types import DecisionContext, ImaginedTrajectory, State, Usage
 from itp.world_model.base import WorldModel
@@ -156,19 +157,17 @@ class Actor:
     ) -> tuple[list[Transition], list[str], list[Imagination]]:
         """Commands in a drawn order, the first whose imagined future does not warn; see `itp.planners.avoiding`.
 
-        What the policy answers for is its first draw: passing over it is the planner's doing.
+        What the policy answers for is its first draw: passing over it is the planner's doing. Commands that it writes
+        are not drawn: then it answers for K alone.
         """
         self._orders.clear()
+        writes = self.config.action == "generate"
         listed = [self.slots[n].commands for n in range(len(states))]
-        planner = AvoidingPlanner(
-            self.policy,
-            self.world_model,
-            DrawnHorizon(horizons),
-            self.config.avoid,
-            avoid_returns=self.config.avoid_returns,
-            rank=self._draw_order,
-        )
+        rank = likeliest_first if writes else self._draw_order
+        planner = looking(self.policy, self.world_model, DrawnHorizon(horizons), self.config, rank)
         decisions = planner.decide([DecisionContext(s, commands) for s, commands in zip(states, listed, strict=True)])
+        if writes:  # nothing was drawn, and nothing is learnt from the one candidate
+            listed, self._orders = [(decision.action,) for decision in decisions], [[0]] * len(decisions)
         transitions = [
             Transition(state, k, ImaginedTrajectory(), self.policy.lm.trie(commands), order[0], 0.0, 0.0)
             for state, k, commands, order in zip(states, horizons, listed, self._orders, strict=True)

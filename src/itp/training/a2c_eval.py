@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from itp.planners.avoiding import AvoidingPlanner
-from itp.planners.horizon import LearnedHorizon
+from itp.lm.base import Sampling
+from itp.planners.avoiding import AvoidingPlanner, likeliest_first
+from itp.planners.horizon import HorizonSelector, LearnedHorizon
 from itp.planners.itp import ItpPlanner
 from itp.policy.model import Policy
 from itp.rollout.lockstep import run_episodes
@@ -22,7 +23,7 @@ def evaluate(policy: Policy, world_model: WorldModel, task_ids: Sequence[str], c
     mode = "score" if config.action == "score" else "generate"
     horizon = LearnedHorizon(policy, sampled=config.eval_horizon == "sampled")
     planner = (
-        AvoidingPlanner(policy, world_model, horizon, config.avoid, avoid_returns=config.avoid_returns)
+        looking(policy, world_model, horizon, config)
         if config.avoid
         else ItpPlanner(policy, world_model, horizon, action_mode=mode)
     )
@@ -44,6 +45,26 @@ def evaluate(policy: Policy, world_model: WorldModel, task_ids: Sequence[str], c
         "eval_steps": float(np.mean([len(trajectory.steps) for trajectory in played])),
         "eval_mean_k": float(np.mean(horizons)) if horizons else 0.0,
     }
+
+
+def looking(
+    policy: Policy,
+    world_model: WorldModel,
+    horizon: HorizonSelector,
+    config: Config,
+    rank: Callable[[Sequence[float]], list[int]] = likeliest_first,
+) -> AvoidingPlanner:
+    """The planner of `--avoid`, as `itp eval` would build it."""
+    return AvoidingPlanner(
+        policy,
+        world_model,
+        horizon,
+        config.avoid,
+        sampling=Sampling(max_new_tokens=config.action_tokens),
+        writes=config.action == "generate",
+        avoid_returns=config.avoid_returns,
+        rank=rank,
+    )
 
 
 def episode_return(trajectory: Trajectory, config: Config) -> float:

@@ -123,7 +123,7 @@ def a2c_losses(
         "k_entropy": -(k_logprobs_BK.exp() * k_logprobs_BK).sum(-1).mean(),
     }
     loss = parts["policy_loss"] + config.alpha * parts["value_loss"] - config.beta * parts["k_entropy"]
-    if config.action == "score":
+    if not config.generates:
         parts["action_entropy"] = torch.stack([-(p.exp() * p).sum() for p in action_logprobs]).mean()
         loss = loss - config.action_entropy * parts["action_entropy"]
     if reference is not None:
@@ -134,7 +134,7 @@ def a2c_losses(
 
 def forward_rows(rows: Sequence[Transition], policy: Policy, config: Config) -> PolicyOutput:
     """Scores, horizon logits and values of decisions, action scores in the distribution they were drawn from."""
-    drawn = Sampling(temperature=config.temperature, top_p=config.top_p) if config.action == "generate" else None
+    drawn = Sampling(temperature=config.temperature, top_p=config.top_p) if config.generates else None
     return policy.forward(
         [row.state for row in rows], [row.foresight for row in rows], [row.actions for row in rows], drawn
     )
@@ -142,7 +142,7 @@ def forward_rows(rows: Sequence[Transition], policy: Policy, config: Config) -> 
 
 def _distribution(scores: torch.Tensor, config: Config) -> torch.Tensor:
     """Log-probabilities of the candidates as sampled; a generated text's score is that already."""
-    return scores if config.action == "generate" else (scores / config.temperature).log_softmax(-1)
+    return scores if config.generates else (scores / config.temperature).log_softmax(-1)
 
 
 def _divergence(
@@ -158,7 +158,7 @@ def _divergence(
         start_actions = [_distribution(scores, config) for scores in start.action_logprobs]
     parts = []
     for now, then in zip(action_logprobs, start_actions, strict=True):
-        if config.action == "score":
+        if not config.generates:
             parts.append((now.exp() * (now - then)).sum())
         else:  # one sample: the estimator exp(x) − x − 1 of x = log π_start − log π is never negative
             parts.append(((then - now).exp() - (then - now) - 1).sum())

@@ -66,6 +66,8 @@ class Config:
     """Most tokens of an imagined observation (default: the world model's own limit)."""
     max_state_tokens: int | None = None
     """Cut the state part of the policy's prompts to this many tokens where its checkpoint takes more."""
+    only_won: bool = False
+    """Label states of won episodes alone, where what the expert says in lost ones is no lesson (`itp train policy`)."""
     states: int = 3000
     """States to label, drawn evenly from the data; 0 takes all."""
     batch_size: int = 64
@@ -155,7 +157,8 @@ def _label(file: Path, config: Config) -> None:
     from itp.training.progress import Ticker
     from itp.training.stage import read_trajectories
 
-    work = _draw(read_trajectories(config.data), config)
+    played = read_trajectories(config.data)
+    work = _draw([t for t in played if t.won] if config.only_won else played, config)
     reused = _reused(config, work) if config.reuse else None
     policy = Policy.load(config.policy, device=config.policy_device or config.device)
     policy = policy.with_state_limit(config.max_state_tokens)
@@ -295,7 +298,8 @@ def _draw(trajectories: Sequence[Trajectory], config: Config) -> list[_Item]:
         pairs += [(trajectory, i) for i, step in enumerate(steps) if step.expert_action and i <= last]
     if not pairs:
         raise DataError(
-            "--data holds no step with an expert action: collect with `itp collect` (for teacher-forced, ε=0)"
+            f"--data holds no {'won episode' if config.only_won else 'step'} with an expert action: collect with "
+            "`itp collect` (for teacher-forced, ε=0)"
         )
     random.Random(config.seed).shuffle(pairs)
     drawn = pairs[: config.states] if config.states else pairs

@@ -18,13 +18,15 @@ from itp.cli.main import main
 from itp.envs.vector import Failure, Outcome
 from itp.errors import EnvError, TrainingError
 from itp.lm.base import Sampling
+from itp.planners.avoiding import AvoidingPlanner
+from itp.planners.horizon import FixedHorizon
 from itp.policy.model import Policy
 from itp.training import a2c_loop, a2c_loss
 from itp.training.a2c import Config
 from itp.training.a2c_actor import MAX_FAILURES, Actor, Transition
 from itp.training.a2c_eval import episode_return
-from itp.training.a2c_loss import Learner, a2c_losses
-from itp.types import Decision, State, Step, StopReason, Usage
+from itp.training.a2c_loss import Learner, a2c_losses, forward_rows
+from itp.types import Decision, DecisionContext, State, Step, StopReason, Usage
 from itp.world_model.base import Prediction
 from models import episodes, imagined, make_actor, make_policy, save_policy, save_world_model, some_states
 
@@ -221,6 +223,23 @@ def test_looking_first_passes_over_what_breaks_and_answers_for_the_first_draw() 
                 assert first in (done, fatal)
             seen.add((transition.horizon, first == fatal))
     assert {(0, True), (1, True)} <= seen, "the fatal command was never drawn, so this test shows nothing"
+
+
+def test_a_policy_that_writes_its_commands_looks_first_too_and_answers_for_k_alone() -> None:
+    settings = config(rollout=1, envs=8, avoid=("for good",), action="generate", action_tokens=6)
+    policy = make_policy("history-v1", k_max=1, fresh=True)
+    player = make_actor(settings, policy, _Foretold("never"))
+    (step,) = player.collect()
+    greedy = AvoidingPlanner(policy, _Foretold("never"), FixedHorizon(0), ["x"], sampling=Sampling(6), writes=True)
+    for transition in step:
+        written = greedy.decide([DecisionContext(transition.state, None)])[0].action
+        assert transition.actions.tokens == policy.lm.trie([written]).tokens
+    ones = torch.ones(len(step))
+    a2c_losses(step, ones, ones, policy, settings)["policy_loss"].backward()
+    assert policy.heads is not None
+    assert policy.heads.horizon.weight.grad is not None
+    actions = [scores.log_softmax(-1) for scores in forward_rows(step, policy, settings).action_logprobs]
+    assert all(float(scores[0]) == 0 for scores in actions), "one candidate has no gradient"
 
 
 def test_gradients_of_the_loss_are_those_of_a_plain_float64_computation() -> None:
