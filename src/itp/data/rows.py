@@ -50,6 +50,7 @@ def world_model_rows(
     *,
     window: int = 24,
     tell: Tell | None = None,
+    tell_loss: str = "",
 ) -> Iterator[Row]:
     """Rows for eq. 1 of Liu et al. 2026: loss on the tokens of real next observations only.
 
@@ -62,8 +63,10 @@ def world_model_rows(
         window: with a history renderer, at most this many labelled steps share a row; the steps before them stay in
             view as context, as many as inference would show.
         tell: task knowledge of each episode, where the model is given some.
+        tell_loss: added to the last observation of an episode that ended beyond repair.
     """
-    for trajectory in trajectories:
+    for played in trajectories:
+        trajectory = _told(played, tell_loss)
         states = _states(trajectory, tell)
         if prompts.renderer.droppable:
             yield from _episode_rows(states, trajectory.steps, encode, prompts, window, observations=True)
@@ -123,6 +126,14 @@ def joint_rows(
             continue
         yield from policy_rows([trajectory], encode, prompts, tell=tell, only_won=only_won)
         yield from world_model_rows([trajectory], encode, prompts, tell=tell)
+
+
+def _told(trajectory: Trajectory, loss: str) -> Trajectory:
+    """The episode with its loss said in its last observation."""
+    if not (loss and trajectory.irreversible and trajectory.steps):
+        return trajectory
+    *steps, last = trajectory.steps
+    return replace(trajectory, steps=(*steps, replace(last, observation=f"{last.observation} {loss}")))
 
 
 def _states(trajectory: Trajectory, tell: Tell | None) -> Sequence[State]:

@@ -33,6 +33,9 @@ class Config(SftConfig):
     """Limit of one imagined observation, kept in the checkpoint; less makes small models' endless lists cheaper."""
     mix: float | None = None
     """Share of expert episodes (D_exp) among the training episodes, the rest being rollouts (D_roll); default: all."""
+    tell_loss: str = ""
+    """Sentence to add to the last observation of episodes that a mistake beyond repair ended, where the environment's
+    own text does not say so (a fatal focus in ScienceWorld): then the model foretells it, and --avoid can heed it."""
     max_noise: float = 1.0
     """Leave out rollouts with a greater share of actions that the expert would not have taken."""
     eval_episodes: int = 16
@@ -68,7 +71,7 @@ def run(config: Config) -> None:
             stage="world-model",
             parent=config.base,
         )
-        rows = partial(world_model_rows, window=config.window)
+        rows = partial(world_model_rows, window=config.window, tell_loss=config.tell_loss)
         select = partial(mixture, mix=config.mix, max_noise=config.max_noise, seed=config.optim.seed)
         probe = partial(fidelity_probe, config)
         finish(folder, train_stage(config, itp_config, rows, title="world model", select=select, probe=probe))

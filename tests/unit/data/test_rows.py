@@ -215,6 +215,20 @@ def test_games_played_twice_give_no_row_twice() -> None:
 
 
 @BOTH
+def test_a_loss_is_told_in_the_last_observation_of_an_episode_beyond_repair_and_nowhere_else(renderer: str) -> None:
+    played, prompts = episodes()[0], builder(renderer)
+
+    def learnt(irreversible: bool) -> list[str]:
+        rows = world_model_rows([replace(played, irreversible=irreversible)], ids, prompts, tell_loss="All is lost.")
+        return [text for row in rows for _, text in labelled(row)]
+
+    *before, last = learnt(irreversible=True)
+    *same, plain = learnt(irreversible=False)
+    assert before == same
+    assert last == plain.removesuffix(END) + " All is lost." + END
+
+
+@BOTH
 def test_lost_episodes_teach_no_actions_where_only_won_ones_shall_but_what_follows_them(renderer: str) -> None:
     won, lost = replace(episodes()[0], stop=StopReason.WON), replace(episodes()[0], stop=StopReason.LOST)
     prompts = builder(renderer)

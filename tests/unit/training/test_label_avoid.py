@@ -16,8 +16,8 @@ from itp.planners.avoiding import AvoidingPlanner
 from itp.planners.horizon import FixedHorizon
 from itp.state_text.prompts import PromptBuilder
 from itp.state_text.renderers import get_renderer
-from itp.training.label_avoid import FLOOR, avoiding_scores
 from itp.trace.store import TraceStore
+from itp.training.label_avoid import FLOOR, avoiding_scores
 from itp.training.labels import read_labels
 from itp.types import DecisionContext, State
 from models import ScriptedPolicy, ScriptedWorldModel, save_policy
