@@ -26,7 +26,7 @@ wait $second || refuse "the second half of the data failed: see $out/data-2.log"
 data=(--data "$out/data-1" "$out/data-2")
 
 # 2. Policy: the expert's actions in won episodes, and what follows every action, in one sequence an episode.
-"$itp" train policy "${data[@]}" "${model[@]}" --base $base --only-won --objective iwm --observation-weight 0.3 \
+"$itp" train policy "${data[@]}" "${model[@]}" --base $base --only-sure --objective iwm --observation-weight 0.3 \
   --epochs $epochs --lr 2e-3 --held-out 0.02 --out "$out/policy"
 
 # 3. The policy's own play (D_roll), and the world model (eq. 1), which goes on from what the policy knows of the world.
@@ -38,7 +38,7 @@ world=(--world-model "$out/world_model/model" --avoid "No known action matches t
 
 # 4. Labels (eq. 5) on the policy's own states for an agent that writes a few commands and looks before it sends one;
 # warm-up (eq. 6). 5. A2C (eqs. 7-8): what is learnt is K.
-"$itp" label --data "$out/play" --policy "$out/policy/model" "${world[@]}" --action generate --only-won --k-max 1 \
+"$itp" label --data "$out/play" --policy "$out/policy/model" "${world[@]}" --action generate --only-sure --k-max 1 \
   --states $states --lambda-k 0.2 --batch-size 16 --seed "$seed" "${device[@]}" --out "$out/labels"
 "$itp" train warmup --labels "$out/labels" --policy "$out/policy/model" "${data[@]}" --k-max 1 --foresight label \
   --replay 0.5 --balance --eta 1 --epochs 1 --batch-size 8 --lr 1e-4 --seed "$seed" --out "$out/warmup"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from itp.lm.tokens import ACT, CTRL, END, OBS, strip_special
 from itp.state_text.prompts import PromptBuilder
@@ -83,20 +84,20 @@ def policy_rows(
     *,
     window: int = 24,
     tell: Tell | None = None,
-    only_won: bool = False,
+    corrections: int = 0,
 ) -> Iterator[Row]:
     """Rows for imitation: loss on the expert's action in every state, whatever was really done there.
 
     In a history, a step where the episode did something else than the expert carries no label (its continuation is not
     the expert's); the recovery after it does. With `memory-v1` such a step is labelled too. Arguments as in
-    `world_model_rows`, and `only_won`: episodes that were not won have no labels.
+    `world_model_rows`, and `corrections`: in a history, at most so many mistakes of an episode, its first ones, are
+    rows of their own, with the expert's action behind them. Noise is no mistake.
     """
     for trajectory in trajectories:
-        if only_won and not trajectory.won:
-            continue
         states = _states(trajectory, tell)
         if prompts.renderer.droppable:
             yield from _episode_rows(states, trajectory.steps, encode, prompts, window, actions=True)
+            yield from _corrections(states, trajectory.steps, encode, prompts, corrections)
             continue
         for state, step in zip(states, trajectory.steps, strict=False):
             if step.expert_action:
@@ -110,22 +111,34 @@ def joint_rows(
     *,
     window: int = 24,
     tell: Tell | None = None,
-    only_won: bool = False,
+    corrections: int = 0,
 ) -> Iterator[Row]:
     """Rows for implicit world modelling: the expert's actions and the next observations of all actions (IWM).
 
     In a history both kinds of label stand in one sequence, since the world model's prompt goes on where the policy's
-    ends; with `memory-v1` each has a row of its own. Arguments as in `policy_rows`; what follows actions is learnt from
-    every episode.
+    ends; with `memory-v1` each has a row of its own. Arguments as in `policy_rows`.
     """
     for trajectory in trajectories:
         if prompts.renderer.droppable:
-            states = _states(trajectory, tell)
-            acts = trajectory.won or not only_won
-            yield from _episode_rows(states, trajectory.steps, encode, prompts, window, actions=acts, observations=True)
+            states, steps = _states(trajectory, tell), trajectory.steps
+            yield from _episode_rows(states, steps, encode, prompts, window, actions=True, observations=True)
+            yield from _corrections(states, steps, encode, prompts, corrections)
             continue
-        yield from policy_rows([trajectory], encode, prompts, tell=tell, only_won=only_won)
+        yield from policy_rows([trajectory], encode, prompts, tell=tell)
         yield from world_model_rows([trajectory], encode, prompts, tell=tell)
+
+
+def _corrections(
+    states: Sequence[State], steps: Sequence[Step], encode: Encode, prompts: PromptBuilder, most: int
+) -> Iterator[Row]:
+    """A row for each of the first mistakes: what the expert would have done there."""
+    wrong = (
+        (state, step.expert_action)
+        for state, step in zip(states, steps, strict=False)
+        if step.expert_action not in ("", step.decision.action) and step.decision.parse != "random"
+    )
+    for state, action in islice(wrong, most):
+        yield prompt_row(encode, prompts.act(state), action)
 
 
 def _told(trajectory: Trajectory, loss: str) -> Trajectory:

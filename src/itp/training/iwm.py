@@ -94,12 +94,13 @@ def train_iwm(config: Config, itp_config: ItpConfig, tell: Tell | None) -> dict[
         the metrics of the (second) stage; those of a first one are prefixed with `first_`.
     """
     from itp.data.rows import joint_rows, policy_rows
+    from itp.training.policy_sft import labelled_rows
     from itp.training.stage import train_stage
 
-    imitation = partial(policy_rows, window=config.window, tell=tell, only_won=config.only_won)
+    imitation = labelled_rows(policy_rows, config, tell)
     if config.implicit.stages == 1:
         weigh = partial(observation_weights, weight=config.implicit.observation_weight)
-        rows = partial(joint_rows, window=config.window, tell=tell, only_won=config.only_won)
+        rows = labelled_rows(joint_rows, config, tell)
         return train_stage(config, itp_config, rows, title="iwm", make_eval_rows=imitation, weigh=weigh)
     first = _first_stage(config, itp_config, tell)
     second = replace(config, base=str(config.out / FIRST_STAGE / "model"))

@@ -36,9 +36,12 @@ class Config(SftConfig):
     """State text: memory (short, household games) or history (any environment)."""
     window: int = 24
     """With history: labelled steps per training sequence."""
-    only_won: bool = False
-    """Learn actions from episodes that were won alone: where noise may have spoilt the expert's plan, as in
-    ScienceWorld, what it says in a lost one is no lesson."""
+    only_sure: bool = False
+    """Learn those of the expert's actions that are sure to be right: in episodes that were not won, up to the first
+    departure from its plan, which may have spoilt it (`itp.data.sure`; ScienceWorld)."""
+    corrections: int = 0
+    """With history: at most so many of an episode's mistakes are rows of their own, with what the expert would have
+    done (as in DAgger, for play of the policy; with memory all are)."""
     objective: str = "imitation"
     """What is learnt: imitation (the expert's actions), iwm (next observations of all actions besides), or prompts (an
     answer to every prompt of the prompted planners; data of `itp collect --keep-commands`)."""
@@ -73,8 +76,11 @@ def run(config: Config) -> None:
     implicit, talks = config.objective == "iwm", config.objective == "prompts"
     if talks and not config.base.startswith("scratch:"):
         raise ConfigError("--objective prompts is for models from scratch: an LLM knows how to answer; leave it out")
-    if config.only_won and talks:
-        raise ConfigError("--only-won does nothing with --objective prompts: leave it out")
+    for flag, given in (("--only-sure", config.only_sure), ("--corrections", config.corrections)):
+        if given and talks:
+            raise ConfigError(f"{flag} does nothing with --objective prompts: leave it out")
+    if config.corrections < 0:
+        raise ConfigError(f"--corrections {config.corrections} is not allowed: give 0 or more")
     if config.prompts is not None and not talks:
         raise ConfigError(f"--prompts does nothing with --objective {config.objective}: leave it out, or use prompts")
     renderer = get_renderer(config.renderer).name
@@ -92,9 +98,20 @@ def run(config: Config) -> None:
         if implicit:
             finish(folder, train_iwm(config, itp_config, tell))
             return
-        imitation = partial(policy_rows, window=config.window, tell=tell, only_won=config.only_won)
-        rows = _prompt_rows(config) if talks else imitation
+        rows = _prompt_rows(config) if talks else labelled_rows(policy_rows, config, tell)
         finish(folder, train_stage(config, itp_config, rows, title="policy"))
+
+
+def labelled_rows(
+    make: Callable[..., Iterable[Row]], config: Config, tell: Tell | None
+) -> Callable[..., Iterable[Row]]:
+    """`policy_rows` or `joint_rows` with the settings of the config."""
+    from itp.data.sure import sure
+
+    rows = partial(make, window=config.window, tell=tell, corrections=config.corrections)
+    if not config.only_sure:
+        return rows
+    return lambda trajectories, *others: rows(map(sure, trajectories), *others)
 
 
 def _prompt_rows(config: Config) -> Callable[..., Iterable[Row]]:

@@ -66,8 +66,8 @@ class Config:
     """Most tokens of an imagined observation (default: the world model's own limit)."""
     max_state_tokens: int | None = None
     """Cut the state part of the policy's prompts to this many tokens where its checkpoint takes more."""
-    only_won: bool = False
-    """Label states of won episodes alone, where what the expert says in lost ones is no lesson (`itp train policy`)."""
+    only_sure: bool = False
+    """Label only states where the expert's action is sure to be right, as `itp train policy --only-sure`."""
     states: int = 3000
     """States to label, drawn evenly from the data; 0 takes all."""
     batch_size: int = 64
@@ -152,13 +152,14 @@ def _relabelled(labels: Sequence[LabelledState], config: Config) -> list[Labelle
 
 def _label(file: Path, config: Config) -> None:
     from itp.data.recorded_env import recorded_env
+    from itp.data.sure import sure
     from itp.planners.factory import load_world_model
     from itp.policy.model import Policy
     from itp.training.progress import Ticker
     from itp.training.stage import read_trajectories
 
     played = read_trajectories(config.data)
-    work = _draw([t for t in played if t.won] if config.only_won else played, config)
+    work = _draw([sure(t) for t in played] if config.only_sure else played, config)
     reused = _reused(config, work) if config.reuse else None
     policy = Policy.load(config.policy, device=config.policy_device or config.device)
     policy = policy.with_state_limit(config.max_state_tokens)
@@ -298,8 +299,7 @@ def _draw(trajectories: Sequence[Trajectory], config: Config) -> list[_Item]:
         pairs += [(trajectory, i) for i, step in enumerate(steps) if step.expert_action and i <= last]
     if not pairs:
         raise DataError(
-            f"--data holds no {'won episode' if config.only_won else 'step'} with an expert action: collect with "
-            "`itp collect` (for teacher-forced, ε=0)"
+            "--data holds no step with an expert action: collect with `itp collect` (for teacher-forced, ε=0)"
         )
     random.Random(config.seed).shuffle(pairs)
     drawn = pairs[: config.states] if config.states else pairs

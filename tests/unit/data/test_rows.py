@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from itp.data.rows import IGNORE, Row, foresight_row, joint_rows, policy_rows, prompt_row, unique, world_model_rows
+from itp.data.sure import sure
 from itp.lm.loading import encode
 from itp.lm.tokens import CTRL, END
 from itp.state_text.prompts import PromptBuilder
 from itp.state_text.renderers import RENDERERS, get_renderer
-from itp.types import StopReason, Trajectory
+from itp.types import Decision, StopReason, Trajectory
 from models import decode, episodes, imagined, lm, tokenizer
 
 BOTH = pytest.mark.parametrize("renderer", list(RENDERERS))
@@ -228,12 +229,33 @@ def test_a_loss_is_told_in_the_last_observation_of_an_episode_beyond_repair_and_
     assert last == plain.removesuffix(END) + " All is lost." + END
 
 
-@BOTH
-def test_lost_episodes_teach_no_actions_where_only_won_ones_shall_but_what_follows_them(renderer: str) -> None:
-    won, lost = replace(episodes()[0], stop=StopReason.WON), replace(episodes()[0], stop=StopReason.LOST)
-    prompts = builder(renderer)
-    for make in (policy_rows, joint_rows):
-        assert list(make([won], ids, prompts, only_won=True)) == list(make([won], ids, prompts))
-    assert not list(policy_rows([lost], ids, prompts, only_won=True))
-    told = [text for row in joint_rows([lost], ids, prompts, only_won=True) for _, text in labelled(row)]
-    assert told == [text for row in world_model_rows([lost], ids, prompts) for _, text in labelled(row)]
+def strayed(stop: StopReason, parse: str) -> Trajectory:
+    """An episode whose second and fourth steps are not the expert's."""
+    played = episodes()[0]
+    steps = [replace(s, expert_action=s.decision.action) for s in played.steps]
+    for number in (1, 3):
+        steps[number] = replace(steps[number], expert_action="sit down", decision=Decision("get up", parse=parse))
+    return replace(played, steps=tuple(steps), stop=stop)
+
+
+def test_labels_are_sure_in_won_episodes_and_up_to_the_first_departure_in_others() -> None:
+    won, lost = strayed(StopReason.WON, ""), strayed(StopReason.LOST, "")
+    assert sure(won) == won
+    labels = [step.expert_action for step in sure(lost).steps]
+    assert labels[:2] == [won.steps[0].decision.action, "sit down"]
+    assert not any(labels[2:])
+    assert [step.observation for step in sure(lost).steps] == [step.observation for step in lost.steps]
+
+
+@pytest.mark.parametrize("make", [policy_rows, joint_rows])
+def test_mistakes_become_rows_of_their_own_in_a_history_and_noise_does_not(make: Callable[..., Any]) -> None:
+    prompts = builder("history-v1")
+    played = strayed(StopReason.WON, "scored")
+    plain = list(make([played], ids, prompts))
+    one, two = ([*make([played], ids, prompts, corrections=n)] for n in (1, 5))
+    states = played.states()
+    rows = [prompt_row(ids, prompts.act(states[number]), "sit down") for number in (1, 3)]
+    assert one == [*plain, rows[0]]
+    assert two == [*plain, *rows]
+    noisy = strayed(StopReason.WON, "random")
+    assert list(make([noisy], ids, prompts, corrections=5)) == list(make([noisy], ids, prompts))

@@ -6,7 +6,7 @@ can be learnt from what it sees. Every plan is replayed before it is shown: wher
 (things hatch and melt in their own time), a more cautious one takes its place, and the gold path itself in the end.
 
 It also outlives detours. A command off the plan leaves the rest of the plan as it is, and one that leads to another
-room puts the way back in front. That need not save the episode: learn from such play with `--only-won`.
+room puts the way back in front. That need not save the episode: learn from such play with `--only-sure`.
 """
 
 from __future__ import annotations
