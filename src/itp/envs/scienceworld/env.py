@@ -171,11 +171,11 @@ class ScienceWorldTextEnv(TextEnv):
         answer = self._act(simulator, action)
         reward, self._score = (answer.score - self._score) / 100, answer.score
         self._actions.append(action)
-        if self._expert == "tidy" or action in self._plan.left[:1]:
+        terminated = answer.completed or answer.score < 0
+        if not terminated and (self._expert == "tidy" or action in self._plan.left[:1]):
             self._plan.took(action, answer.text)
         else:
-            self._plan = Plan()
-        terminated = answer.completed or answer.score < 0
+            self._plan = Plan()  # off the path, or over: a gold path may go on after it has won
         limit = self.max_steps or field_max_steps(self._task_id.partition("/")[0])
         truncated = not terminated and len(self._actions) >= limit
         self._running = not (terminated or truncated)
