@@ -24,6 +24,8 @@ class Row:
 
     input_ids: list[int] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
+    copies: int = 1
+    """How often an epoch shows it."""
 
     def add(self, ids: Sequence[int], *, learn: bool) -> None:
         """Append tokens, with or without loss on them."""
@@ -52,6 +54,7 @@ def world_model_rows(
     window: int = 24,
     tell: Tell | None = None,
     tell_loss: str = "",
+    loss_copies: int = 1,
 ) -> Iterator[Row]:
     """Rows for eq. 1 of Liu et al. 2026: loss on the tokens of real next observations only.
 
@@ -65,16 +68,21 @@ def world_model_rows(
             view as context, as many as inference would show.
         tell: task knowledge of each episode, where the model is given some.
         tell_loss: added to the last observation of an episode that ended beyond repair.
+        loss_copies: how often an epoch shows such a last step; in a history, the copies are rows of their own.
     """
     for played in trajectories:
         trajectory = _told(played, tell_loss)
         states = _states(trajectory, tell)
+        alone = zip(states, trajectory.steps, strict=False)
+        copies = loss_copies if trajectory.irreversible else 1
         if prompts.renderer.droppable:
             yield from _episode_rows(states, trajectory.steps, encode, prompts, window, observations=True)
-            continue
-        for state, step in zip(states, trajectory.steps, strict=False):
+            alone, copies = list(alone)[-1:] if copies > 1 else [], copies - 1
+        for state, step in alone:
             if step.observation:
-                yield prompt_row(encode, prompts.world_model(state, step.decision.action), step.observation)
+                row = prompt_row(encode, prompts.world_model(state, step.decision.action), step.observation)
+                row.copies = copies if step is trajectory.steps[-1] else 1
+                yield row
 
 
 def policy_rows(

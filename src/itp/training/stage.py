@@ -133,6 +133,7 @@ def train_stage(
     prompts = PromptBuilder(plain.renderer, lambda text: len(to_ids(text)), config.max_state_tokens)
     rows = unique(make_rows(train, to_ids, prompts))
     eval_rows = unique((make_eval_rows or make_rows)(held_out, to_ids, prompts))
+    rows = [row for row in rows for _ in range(row.copies)]
     counts = {
         "rows": len(rows),
         "tokens": sum(len(row.input_ids) for row in rows),

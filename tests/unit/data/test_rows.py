@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -227,6 +228,18 @@ def test_a_loss_is_told_in_the_last_observation_of_an_episode_beyond_repair_and_
     *same, plain = learnt(irreversible=False)
     assert before == same
     assert last == plain.removesuffix(END) + " All is lost." + END
+
+
+@BOTH
+def test_copies_of_a_loss_are_of_its_last_step_alone(renderer: str) -> None:
+    lost, prompts = replace(episodes()[0], irreversible=True), builder(renderer)
+    once = list(world_model_rows([lost], ids, prompts))
+    many = list(world_model_rows([lost], ids, prompts, loss_copies=5))
+    shown = Counter(text for row in many for _ in range(row.copies) for _, text in labelled(row))
+    shown.subtract(text for row in once for _, text in labelled(row))
+    assert +shown == {lost.steps[-1].observation + END: 4}
+    won = replace(lost, irreversible=False)
+    assert list(world_model_rows([won], ids, prompts, loss_copies=5)) == list(world_model_rows([won], ids, prompts))
 
 
 def strayed(stop: StopReason, parse: str) -> Trajectory:
