@@ -50,6 +50,8 @@ class Config(EnvFlags):
     """Where the policy runs: cpu, cuda, cuda:1, mps."""
     dtype: str = "float32"
     """Precision of the policy's weights: float32, bfloat16 or float16."""
+    action_tokens: int = 16
+    """Most tokens of a command that the policy writes, where the environment lists none."""
     epsilon: tuple[float, ...] = (0.0, 0.3)
     """Noise levels: probability of a random admissible command at each step. Every task is played once per level."""
     episodes: int = 0
@@ -158,6 +160,7 @@ def _check(config: Config) -> None:
         ("--episodes", config.episodes, 0),
         ("--skip", config.skip, 0),
         ("--batch-size", config.batch_size, 1),
+        ("--action-tokens", config.action_tokens, 1),
         ("--workers", config.workers, 0),
         ("--step-timeout", config.step_timeout, 1),
     ):
@@ -181,7 +184,15 @@ def _base_planner(config: Config, expert: Expert) -> Planner:
 
     if config.behaviour == "expert":
         return ExpertPlanner(expert)
-    return build_planner(PlannerSpec("act", policy=config.policy, device=config.device, dtype=config.dtype))
+    return build_planner(
+        PlannerSpec(
+            "act",
+            policy=config.policy,
+            device=config.device,
+            dtype=config.dtype,
+            action_tokens=config.action_tokens,
+        )
+    )
 
 
 def _level_planner(config: Config, epsilon: float, expert: Expert) -> Planner:

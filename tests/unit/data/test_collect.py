@@ -68,6 +68,17 @@ def test_a_policy_can_be_the_one_that_acts_while_the_expert_labels(tmp_path: Pat
     assert any(step.decision.action != step.expert_action for step in steps)
 
 
+def test_a_policy_writes_its_commands_where_none_are_listed(tmp_path: Path) -> None:
+    policy = save_policy(tmp_path / "policy")
+    play = ("--env", "workers_toys:told", "--behaviour", "policy", "--policy", policy, "--epsilon", "0")
+    assert collect(tmp_path / "long", *play) == 0
+    assert collect(tmp_path / "short", *play, "--action-tokens", "2") == 0
+    long, short = (read(tmp_path / name / "policy-0.jsonl") for name in ("long", "short"))
+    written = [step.decision.policy_usage.completion_tokens for trajectory in short for step in trajectory.steps]
+    assert {*written} <= {1, 2}
+    assert max(step.decision.policy_usage.completion_tokens for step in long[0].steps) > 2
+
+
 def test_skip_leaves_out_the_first_tasks(tmp_path: Path) -> None:
     assert collect(tmp_path / "all", "--epsilon", "0", "--episodes", "4") == 0
     assert collect(tmp_path / "rest", "--epsilon", "0", "--episodes", "2", "--skip", "2") == 0
@@ -126,6 +137,7 @@ def test_what_an_environment_cannot_play_is_refused_before_anything_is_written(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--action-tokens", "0"], "--action-tokens 0 is too small: give at least 1"),
         (["--behaviour", "cat"], "--behaviour cat is unknown: choose one of expert, policy"),
         (["--behaviour", "policy"], "--behaviour policy needs --policy PATH"),
         (["--epsilon", "1.5"], "--epsilon 1.5 is not a probability: give values from 0 to 1"),
