@@ -6,39 +6,51 @@
 source "$(dirname "$0")/common.sh"
 
 if [[ $size == cpu ]]; then
-  base=scratch:small epochs=7 wm_epochs=0.5 states=3000 updates=10 jvms=2
+  base=scratch:small epochs=7 more_epochs=2 wm_epochs=0.6 states=3000 updates=10 jvms=2
 else
-  base=scratch:base epochs=12 wm_epochs=2 states=6000 updates=60 jvms=12
+  base=scratch:base epochs=12 more_epochs=4 wm_epochs=2 states=6000 updates=60 jvms=12
 fi
-games=(--env scienceworld --split wide --env-option expert=tidy commands=detours)
-model=(--renderer history --max-state-tokens 3500 --window 200 --batch-size 8 --seed "$seed")
+games=(--env scienceworld --split wide --env-option expert=tidy)
+model=(--renderer history --max-state-tokens 3500 --window 200 --batch-size 8 --held-out 0.02 --seed "$seed")
+imitate=(--only-sure --objective iwm --observation-weight 0.3)
 
-# 1. Play of an expert who looks around before it names things, with and without detours. An episode needs a JVM, and
-# resets take longest: two processes with one each are faster than one with two.
-half=681
-mkdir -p "$out"
-"$itp" collect "${games[@]}" --epsilon 0 0.3 --max-steps 120 --batch-size 1 --skip $half --seed "$seed" \
-  --out "$out/data-2" > "$out/data-2.log" 2>&1 &
-second=$!
-"$itp" collect "${games[@]}" --epsilon 0 0.3 --max-steps 120 --batch-size 1 --episodes $half --seed "$seed" \
-  --out "$out/data-1"
-wait $second || refuse "the second half of the data failed: see $out/data-2.log"
-data=(--data "$out/data-1" "$out/data-2")
+# Plays all of `wide` into $out/NAME-1 and NAME-2. An episode needs a JVM, and resets take longest: two processes with one
+# each are faster than one with two.
+halves() { # NAME FLAG...
+  local name=$1 half=681
+  shift
+  mkdir -p "$out"
+  "$itp" collect "${games[@]}" "$@" --batch-size 1 --skip $half --seed "$seed" --out "$out/$name-2" \
+    > "$out/$name-2.log" 2>&1 &
+  local second=$!
+  "$itp" collect "${games[@]}" "$@" --batch-size 1 --episodes $half --seed "$seed" --out "$out/$name-1"
+  wait $second || refuse "the second half of the play failed: see $out/$name-2.log"
+}
 
-# 2. Policy: the expert's actions in won episodes, and what follows every action, in one sequence an episode.
-"$itp" train policy "${data[@]}" "${model[@]}" --base $base --only-sure --objective iwm --observation-weight 0.3 \
-  --epochs $epochs --lr 2e-3 --held-out 0.02 --out "$out/policy"
+# 1. Play of an expert who looks around before it names things, with and without detours.
+halves data commands=detours --epsilon 0 0.3 --max-steps 120
 
-# 3. The policy's own play (D_roll), and the world model (eq. 1), which goes on from what the policy knows of the world.
-"$itp" collect "${games[@]}" --behaviour policy --policy "$out/policy/model" --epsilon 0 --max-steps 40 \
-  --batch-size $jvms --workers $jvms --seed "$seed" "${device[@]}" --out "$out/play"
-"$itp" train world-model "${data[@]}" "$out/play" "${model[@]}" --base "$out/policy/model" --epochs $wm_epochs --lr 5e-4 \
-  --max-observation-tokens 128 --eval-episodes 4 --out "$out/world_model"
-world=(--world-model "$out/world_model/model" --avoid "No known action matches that input")
+# 2. Policy: the expert's actions where they are sure, and what follows every action, in one sequence an episode.
+"$itp" train policy --data "$out"/data-[12] "${model[@]}" "${imitate[@]}" --base $base --epochs $epochs --lr 2e-3 \
+  --out "$out/imitation"
+
+# 3. The policy's own play, corrected by the expert (DAgger) and what the world model learns mistakes from (D_roll). The
+# world model (eq. 1) goes on from what the policy knows of the world, and tells fatal focuses, which the text does not.
+halves play --behaviour policy --policy "$out/imitation/model" --action-tokens 32 --epsilon 0 --max-steps 50 "${device[@]}"
+data=(--data "$out"/data-[12] "$out"/play-[12])
+"$itp" train world-model "${data[@]}" "${model[@]}" --base "$out/imitation/model" --epochs $wm_epochs --lr 5e-4 \
+  --tell-loss "All is lost." --loss-copies 8 --max-observation-tokens 96 --eval-episodes 4 --out "$out/world_model" \
+  > "$out/world_model.log" 2>&1 &
+world_model=$!
+"$itp" train policy "${data[@]}" "${model[@]}" "${imitate[@]}" --corrections 4 --base "$out/imitation/model" \
+  --epochs $more_epochs --lr 1e-3 --out "$out/policy"
+echo "world model: waiting for $out/world_model.log"
+wait $world_model || refuse "the world model failed: see $out/world_model.log"
+world=(--world-model "$out/world_model/model" --avoid "No known action matches that input" "All is lost")
 
 # 4. Labels (eq. 5) on the policy's own states for an agent that writes a few commands and looks before it sends one;
 # warm-up (eq. 6). 5. A2C (eqs. 7-8): what is learnt is K.
-"$itp" label --data "$out/play" --policy "$out/policy/model" "${world[@]}" --action generate --only-sure --k-max 1 \
+"$itp" label --data "$out"/play-[12] --policy "$out/policy/model" "${world[@]}" --action generate --only-sure --k-max 1 \
   --states $states --lambda-k 0.2 --batch-size 16 --seed "$seed" "${device[@]}" --out "$out/labels"
 "$itp" train warmup --labels "$out/labels" --policy "$out/policy/model" "${data[@]}" --k-max 1 --foresight label \
   --replay 0.5 --balance --eta 1 --epochs 1 --batch-size 8 --lr 1e-4 --seed "$seed" --out "$out/warmup"

@@ -37,8 +37,8 @@ class Config(SftConfig):
     window: int = 24
     """With history: labelled steps per training sequence."""
     only_sure: bool = False
-    """Learn those of the expert's actions that are sure to be right: in episodes that were not won, up to the first
-    departure from its plan, which may have spoilt it (`itp.data.sure`; ScienceWorld)."""
+    """Learn those of the expert's actions that are sure to be right: in episodes that its plan did not win in the end,
+    up to the first departure from it that may have spoilt it (`itp.data.sure`; ScienceWorld)."""
     corrections: int = 0
     """With history: at most so many of an episode's mistakes are rows of their own, with what the expert would have
     done (as in DAgger, for play of the policy; with memory all are)."""

@@ -251,13 +251,32 @@ def strayed(stop: StopReason, parse: str) -> Trajectory:
     return replace(played, steps=tuple(steps), stop=stop)
 
 
-def test_labels_are_sure_in_won_episodes_and_up_to_the_first_departure_in_others() -> None:
+def test_labels_are_sure_in_episodes_that_the_plan_won_and_up_to_the_first_departure_in_others() -> None:
     won, lost = strayed(StopReason.WON, ""), strayed(StopReason.LOST, "")
     assert sure(won) == won
     labels = [step.expert_action for step in sure(lost).steps]
     assert labels[:2] == [won.steps[0].decision.action, "sit down"]
     assert not any(labels[2:])
     assert [step.observation for step in sure(lost).steps] == [step.observation for step in lost.steps]
+    *steps, last = won.steps
+    other_way = replace(won, steps=(*steps, replace(last, expert_action="what was planned long ago")))
+    assert [step.expert_action for step in sure(other_way).steps] == [*labels[:-1], ""]
+
+
+@pytest.mark.parametrize(
+    ("action", "observation"),
+    [
+        ("move the moon", "No known action matches that input."),
+        ("look around", "A room."),
+        ("teleport to kitchen", "You teleport to the kitchen."),
+    ],
+)
+def test_labels_stay_sure_after_what_changes_nothing(action: str, observation: str) -> None:
+    lost = strayed(StopReason.LOST, "")
+    idle = replace(lost.steps[1], decision=Decision(action), observation=observation)
+    changed = replace(lost, steps=(lost.steps[0], idle, *lost.steps[2:]))
+    labels = [step.expert_action for step in sure(changed).steps]
+    assert labels == [step.expert_action for step in changed.steps[:4]] + [""] * (len(labels) - 4)
 
 
 @pytest.mark.parametrize("make", [policy_rows, joint_rows])
