@@ -39,7 +39,7 @@ halves data commands=detours --epsilon 0 0.3 --max-steps 120
 halves play --behaviour policy --policy "$out/imitation/model" --action-tokens 32 --epsilon 0 --max-steps 50 "${device[@]}"
 data=(--data "$out"/data-[12] "$out"/play-[12])
 "$itp" train world-model "${data[@]}" "${model[@]}" --base "$out/imitation/model" --epochs $wm_epochs --lr 5e-4 \
-  --tell-loss "All is lost." --loss-copies 8 --max-observation-tokens 96 --eval-episodes 4 --out "$out/world_model" \
+  --tell-loss "All is lost." --copies 8 --copies-of "All is lost." --max-observation-tokens 96 --eval-episodes 4 --out "$out/world_model" \
   > "$out/world_model.log" 2>&1 &
 world_model=$!
 "$itp" train policy "${data[@]}" "${model[@]}" "${imitate[@]}" --corrections 4 --base "$out/imitation/model" \

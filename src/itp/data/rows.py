@@ -54,7 +54,8 @@ def world_model_rows(
     window: int = 24,
     tell: Tell | None = None,
     tell_loss: str = "",
-    loss_copies: int = 1,
+    copies: int = 1,
+    copies_of: Sequence[str] = (),
 ) -> Iterator[Row]:
     """Rows for eq. 1 of Liu et al. 2026: loss on the tokens of real next observations only.
 
@@ -68,20 +69,21 @@ def world_model_rows(
             view as context, as many as inference would show.
         tell: task knowledge of each episode, where the model is given some.
         tell_loss: added to the last observation of an episode that ended beyond repair.
-        loss_copies: how often an epoch shows such a last step; in a history, the copies are rows of their own.
+        copies: how often an epoch shows a step whose observation holds one of `copies_of`; in a history, the further
+            copies are rows of their own.
+        copies_of: those texts.
     """
     for played in trajectories:
         trajectory = _told(played, tell_loss)
         states = _states(trajectory, tell)
-        alone = zip(states, trajectory.steps, strict=False)
-        copies = loss_copies if trajectory.irreversible else 1
-        if prompts.renderer.droppable:
+        told = int(prompts.renderer.droppable)  # a history has shown each step once
+        if told:
             yield from _episode_rows(states, trajectory.steps, encode, prompts, window, observations=True)
-            alone, copies = list(alone)[-1:] if copies > 1 else [], copies - 1
-        for state, step in alone:
-            if step.observation:
+        for state, step in zip(states, trajectory.steps, strict=False):
+            wanted = copies if any(text in step.observation for text in copies_of) else 1
+            if step.observation and wanted > told:
                 row = prompt_row(encode, prompts.world_model(state, step.decision.action), step.observation)
-                row.copies = copies if step is trajectory.steps[-1] else 1
+                row.copies = wanted - told
                 yield row
 
 

@@ -36,9 +36,11 @@ class Config(SftConfig):
     tell_loss: str = ""
     """Sentence to add to the last observation of episodes that a mistake beyond repair ended, where the environment's
     own text does not say so (a fatal focus in ScienceWorld): then the model foretells it, and --avoid can heed it."""
-    loss_copies: int = 1
-    """How often an epoch shows the last step of an episode that a mistake beyond repair ended. Such steps are few; from
-    one copy of each, a small model learns which commands can be fatal, and not when they are."""
+    copies: int = 1
+    """How often an epoch shows a step whose observation holds one of the --copies-of texts."""
+    copies_of: tuple[str, ...] = ()
+    """Texts of what is rare and matters, as a loss beyond repair: from one copy of each such step a small model learns
+    which commands can be fatal, and not when they are."""
     max_noise: float = 1.0
     """Leave out rollouts with a greater share of actions that the expert would not have taken."""
     eval_episodes: int = 16
@@ -62,8 +64,10 @@ def run(config: Config) -> None:
 
     if config.eval_horizon < 1:
         raise ConfigError(f"--eval-horizon {config.eval_horizon} is too small: give 1 or more")
-    if config.loss_copies < 1:
-        raise ConfigError(f"--loss-copies {config.loss_copies} is too small: give 1 or more")
+    if config.copies < 1:
+        raise ConfigError(f"--copies {config.copies} is too small: give 1 or more")
+    if (config.copies > 1) != bool(config.copies_of):
+        raise ConfigError("--copies N (2 or more) and --copies-of TEXT belong together: give both, or neither")
     renderer = get_renderer(config.renderer).name
     with open_run(config.out, config, command="train world-model") as folder:
         if finish(folder):
@@ -77,7 +81,7 @@ def run(config: Config) -> None:
             parent=config.base,
         )
         plain = partial(world_model_rows, window=config.window, tell_loss=config.tell_loss)
-        rows = partial(plain, loss_copies=config.loss_copies)
+        rows = partial(plain, copies=config.copies, copies_of=config.copies_of)
         select = partial(mixture, mix=config.mix, max_noise=config.max_noise, seed=config.optim.seed)
         probe = partial(fidelity_probe, config)
         done = train_stage(

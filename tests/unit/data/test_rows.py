@@ -231,15 +231,15 @@ def test_a_loss_is_told_in_the_last_observation_of_an_episode_beyond_repair_and_
 
 
 @BOTH
-def test_copies_of_a_loss_are_of_its_last_step_alone(renderer: str) -> None:
-    lost, prompts = replace(episodes()[0], irreversible=True), builder(renderer)
-    once = list(world_model_rows([lost], ids, prompts))
-    many = list(world_model_rows([lost], ids, prompts, loss_copies=5))
+def test_copies_are_of_the_steps_with_the_text_alone(renderer: str) -> None:
+    played, prompts = episodes()[0], builder(renderer)
+    rare = played.steps[2].observation
+    once = list(world_model_rows([played], ids, prompts))
+    many = list(world_model_rows([played], ids, prompts, copies=5, copies_of=[rare]))
     shown = Counter(text for row in many for _ in range(row.copies) for _, text in labelled(row))
     shown.subtract(text for row in once for _, text in labelled(row))
-    assert +shown == {lost.steps[-1].observation + END: 4}
-    won = replace(lost, irreversible=False)
-    assert list(world_model_rows([won], ids, prompts, loss_copies=5)) == list(world_model_rows([won], ids, prompts))
+    assert +shown == {rare + END: 4 * sum(rare in step.observation for step in played.steps)}
+    assert list(world_model_rows([played], ids, prompts, copies=5, copies_of=["never said"])) == once
 
 
 def strayed(stop: StopReason, parse: str) -> Trajectory:

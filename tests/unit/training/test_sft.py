@@ -17,7 +17,6 @@ from itp.errors import CheckpointError, ConfigError, DataError
 from itp.lm.tokens import END, SPECIAL_TOKENS
 from itp.policy.checkpoint import read_itp_config
 from itp.policy.model import Policy
-from itp.trace.store import TraceStore
 from itp.training.sft import Optimisation, Schedule, fit, split_by_episode
 from itp.training.stage import read_trajectories, split_tasks
 from models import episodes, foreign_lm, lm, random_model, save_policy, tokenizer
@@ -199,22 +198,25 @@ def test_a_finished_stage_is_reported_not_trained_again(
     assert metrics["rows"] > 0
 
 
-def test_steps_beyond_repair_are_shown_as_often_as_asked_for(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    store = TraceStore(tmp_path / "data" / "expert-0.jsonl")
-    for trajectory in episodes()[:4]:
-        store.append(replace(trajectory, irreversible=True))
+def test_steps_with_a_text_are_shown_as_often_as_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = write_episodes(tmp_path / "data", 4)
+    first = read_trajectories([data])[0].steps[0].observation
 
-    def rows(copies: int) -> int:
-        words = ("--epochs", "1", "--held-out", "0", "--eval-episodes", "0", "--loss-copies", str(copies))
-        out = tmp_path / f"out-{copies}"
-        assert train(tmp_path / "data", out, *words, stage="world-model") == 0
+    def rows(*words: str) -> int:
+        words = ("--renderer", "memory-v1", "--epochs", "1", "--held-out", "0", "--eval-episodes", "0", *words)
+        out = tmp_path / f"out-{len(words)}"
+        assert train(data, out, *words, stage="world-model") == 0
         return json.loads((out / "training.json").read_text())["metrics"]["rows"]
 
-    assert rows(4) - rows(1) == 4 * 3
-    assert train(tmp_path / "data", tmp_path / "none", "--loss-copies", "0", stage="world-model") == 2
-    assert "--loss-copies 0 is too small: give 1 or more" in capsys.readouterr().err
+    shown = sum(first in step.observation for trajectory in read_trajectories([data]) for step in trajectory.steps)
+    assert rows("--copies", "4", "--copies-of", first) - rows() == shown * 3
+    for words, message in (
+        (("--copies", "0"), "--copies 0 is too small: give 1 or more"),
+        (("--copies", "2"), "--copies N (2 or more) and --copies-of TEXT belong together: give both, or neither"),
+        (("--copies-of", "gone"), "--copies N (2 or more) and --copies-of TEXT belong together: give both, or neither"),
+    ):
+        assert train(data, tmp_path / "none", *words, stage="world-model") == 2
+        assert message in capsys.readouterr().err
 
 
 def test_a_checkpoint_can_be_the_base_of_the_next(tmp_path: Path) -> None:
