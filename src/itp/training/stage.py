@@ -48,6 +48,10 @@ class SftConfig:
     """Limit of the state part of a prompt; the oldest history is dropped beyond it."""
     held_out: float = 0.05
     """Share of the tasks held out for evaluation."""
+    rename: Path | None = None
+    """JSON file of names that may stand for each other (docs/training.md); episodes are told under others too."""
+    renamed: int = 3
+    """With --rename, copies of each episode under other names."""
     optim: Optimisation = field(default_factory=Optimisation)
     """Optimiser settings."""
     schedule: Schedule = field(default_factory=Schedule)
@@ -67,6 +71,16 @@ def read_trajectories(paths: Sequence[Path]) -> list[Trajectory]:
             raise DataError(f"--data {path} holds no trajectories: give a folder written by `itp collect`")
         files += found
     return [trajectory for file in files for trajectory in TraceStore(file).read()]
+
+
+def _under_other_names(config: SftConfig, trajectories: list[Trajectory]) -> list[Trajectory]:
+    from itp.data.renaming import Names, renamed
+
+    if config.rename is None:
+        return trajectories
+    if config.renamed < 1:
+        raise ConfigError(f"--renamed {config.renamed} is too small: give 1 or more, or leave out --rename")
+    return list(renamed(trajectories, Names.load(config.rename), config.renamed, config.optim.seed))
 
 
 def split_tasks(
@@ -125,7 +139,7 @@ def train_stage(
     config.lora.check(config.base)
     torch.manual_seed(config.optim.seed)
     train, held_out = split_tasks(read_trajectories(config.data), config.held_out, config.optim.seed)
-    train = select(train) if select else train
+    train = _under_other_names(config, select(train) if select else train)
     plain = PromptBuilder(get_renderer(itp_config.renderer))
     model, tokenizer = _base_model(config, lambda: _texts(train, plain, make_rows))
 
