@@ -20,6 +20,7 @@ from itp.data.collect import NoisyPlanner, label_with_expert
 from itp.envs.alfworld.expert import Expert
 from itp.envs.vector import make_vector
 from itp.lm.base import Completion, Sampling, Scores
+from itp.lm.constraint import Constraint
 from itp.lm.transformers import TransformersLM
 from itp.planners.simple import ExpertPlanner
 from itp.policy.checkpoint import ItpConfig, save_checkpoint
@@ -185,6 +186,7 @@ class ScriptedPolicy:
         foresights: Sequence[ImaginedTrajectory],
         sampling: Sampling,
         seeds: Sequence[int] | None = None,
+        constraints: Sequence[Constraint] | None = None,
     ) -> list[Completion]:
         self.acted += zip(states, foresights, strict=True)
         if seeds is not None:

@@ -123,11 +123,27 @@ Watch: TypeAlias = Callable[[HorizonChosen | ImaginedStep], None]
 
 
 @dataclass(frozen=True, slots=True)
+class CommandGrammar:
+    """What an environment's parser understands now, where its commands are too many to list.
+
+    Args:
+        templates: commands with OBJ in the place of each name: "use OBJ on OBJ".
+        names: what may stand there, alone or one behind another with a joiner between: "thermometer in inventory".
+        joiners: what joins two names.
+    """
+
+    templates: tuple[str, ...]
+    names: tuple[str, ...]
+    joiners: tuple[str, ...] = (" in ", " on ", " to ")
+
+
+@dataclass(frozen=True, slots=True)
 class DecisionContext:
     """What a planner is given for one running episode.
 
-    `admissible` is None when the action space is open. `seed` is derived from run seed, task and step: a planner that
-    draws random numbers draws them from it, so that traces do not depend on how episodes are batched.
+    `admissible` is None when the action space is open; `grammar` may then tell its commands. `seed` is derived from run
+    seed, task and step: a planner that draws random numbers draws them from it, so that traces do not depend on how
+    episodes are batched.
     """
 
     state: State
@@ -141,6 +157,8 @@ class DecisionContext:
     """Tokens that this episode's decisions have spent on imagination so far, by policy and world model together."""
     imagined_steps: int = 0
     """Steps that they imagined."""
+    grammar: CommandGrammar | None = None
+    """What the environment's parser understands, where it tells."""
     watch: Watch | None = field(default=None, compare=False, repr=False)
     """Whoever wants to see this decision's imagination while it grows; planners may leave it unasked."""
 

@@ -73,14 +73,15 @@ class Config(EnvFlags):
     """World model checkpoint: a folder, a Hugging Face id, rules, exact (the engine itself, to measure planners), or a
     model to prompt: openai:URL, transformers:PATH_OR_ID (default for prompted planners: the policy's model)."""
     action: str = ""
-    """How an action is chosen: score (the best admissible command; default of trained checkpoints) or generate (text;
-    default of prompted models)."""
+    """How an action is chosen: score (the best admissible command; default of trained checkpoints), generate (text;
+    default of prompted models) or constrained (text, held to the commands that the environment lists, or to the grammar
+    that it tells: --env-option commands=grammar of scienceworld)."""
     action_tokens: int = 16
     """Most tokens of a generated action."""
     avoid: tuple[str, ...] = ()
     """Texts such as "breaks for good": itp then passes over commands whose foresight holds one of them, down the
     policy's ranking, and shows the policy no foresight. For policies that were not trained to read one. With --action
-    generate, and where no commands are listed, it chooses among a few that the policy writes."""
+    generate or constrained, and where no commands are listed, it chooses among a few that the policy writes."""
     avoid_returns: bool = True
     """With --avoid: pass over commands that lead back to where the episode has been, too. A learned world model that
     takes one place for another is better not believed in this (--no-avoid-returns)."""

@@ -13,6 +13,7 @@ import gymnasium
 import numpy as np
 
 from itp.errors import ConfigError, EnvError
+from itp.types import CommandGrammar
 
 
 class InfoDict(TypedDict):
@@ -32,6 +33,8 @@ class InfoDict(TypedDict):
     """The most that `score` can reach, where that is known and differs from task to task."""
     irreversible: NotRequired[bool]
     """A mistake has made the goal impossible for good, whether or not the episode goes on."""
+    command_grammar: NotRequired[CommandGrammar]
+    """What the parser understands now, where `admissible_commands` is None and the environment can tell."""
     expert_plan: NotRequired[list[str]]
     """What an expert would do from here on, next action first; only from environments asked for it."""
 

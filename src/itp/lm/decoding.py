@@ -17,6 +17,7 @@ import torch
 
 from itp.lm.base import Sampling
 from itp.lm.cache import BatchCache
+from itp.lm.constraint import Allowed, hold
 from itp.lm.drafts import ORDER, Follows, NgramDrafts, add
 from itp.lm.forward import forward, logits
 from itp.lm.prefix_cache import PrefixCache
@@ -54,30 +55,36 @@ class Engine:
         *,
         end_ids: Collection[int],
         seeds: Sequence[int] | None = None,
+        allowed: Sequence[Allowed] | None = None,
     ) -> list[Decoded]:
         """Continue a batch of prompts, greedily or by sampling at `sampling.temperature` within `top_p`.
 
         Greedy decoding checks several drafted tokens a step (`itp.lm.drafts`); the result is that of one at a time.
+        Rows that are held to a constraint are decoded without drafts.
 
         Args:
             prompts: token ids, none of them empty; best of similar length.
             sampling: its seed is not read; seed torch before the call.
             end_ids: a row stops after any of these tokens.
             seeds: of each row's own draws, which then do not depend on the batch; without them torch's generator draws.
+            allowed: what each row's new tokens are held to.
 
         Returns:
             One `Decoded` per prompt. Log-probabilities are those of the whole vocabulary at the sampling temperature.
         """
-        longest = self._longest_draft(len(prompts)) if sampling.temperature == 0 else 0
+        drafting = sampling.temperature == 0 and allowed is None
+        longest = self._longest_draft(len(prompts)) if drafting else 0
         cache, hidden_NC = self._start(prompts, [TokenTrie()] * len(prompts), sampling.max_new_tokens + longest)
         rows = [_Row(ids, sampling.max_new_tokens, end_ids) for ids in prompts]
         for row, own in zip(rows, seeds or (), strict=bool(seeds)):
             row.random = random.Random(own)
+        for row, judge in zip(rows, allowed or (), strict=bool(allowed)):
+            row.allowed = judge
         if longest:
             for row in rows:
                 add(row.follows, row.ids)
         last_BC = hidden_NC[torch.tensor(cache.last, device=hidden_NC.device)]
-        chosen = _choose(logits(self.model, last_BC), sampling, _draws(rows))
+        chosen = _choose(logits(self.model, last_BC), sampling, rows)
         for row, token, logprob in zip(rows, *(x.tolist() for x in chosen), strict=True):
             row.take([], [token], [logprob])
         running = self._leave(cache, rows)
@@ -109,8 +116,7 @@ class Engine:
         cache.expect(positions_BG)
         ids_N = torch.tensor(ids, device=device).flatten()
         hidden_NC = forward(self.model, ids_N, positions_BG.flatten(), cache.attend_next)
-        draws = _draws(running) if width == 1 else None
-        next_N, logprob_N = _choose(logits(self.model, hidden_NC), sampling, draws)
+        next_N, logprob_N = _choose(logits(self.model, hidden_NC), sampling, running if width == 1 else ())
         return next_N.unflatten(0, (-1, width)).tolist(), logprob_N.unflatten(0, (-1, width)).tolist()
 
     def _leave(self, cache: BatchCache, running: list[_Row]) -> list[_Row]:
@@ -162,13 +168,14 @@ class Engine:
 class _Row:
     """One prompt being continued."""
 
-    __slots__ = ("_end_ids", "_most", "follows", "ids", "logprob", "random", "start")
+    __slots__ = ("_end_ids", "_most", "allowed", "follows", "ids", "logprob", "random", "start")
 
     def __init__(self, prompt: Sequence[int], most: int, end_ids: Collection[int]) -> None:
         self.ids, self.start = [*prompt], len(prompt)
         self.logprob = 0.0
         self.follows: Follows = {}
         self.random: random.Random | None = None
+        self.allowed: Allowed | None = None
         self._most, self._end_ids = most, end_ids
 
     @property
@@ -191,16 +198,19 @@ def _draws(rows: Sequence[_Row]) -> list[float] | None:
     return [row.random.random() for row in rows if row.random is not None] or None
 
 
-def _choose(
-    logits_BV: torch.Tensor, sampling: Sampling, draws: Sequence[float] | None = None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Next token of each row and its log-probability."""
+def _choose(logits_BV: torch.Tensor, sampling: Sampling, rows: Sequence[_Row]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Next token of each row and its log-probability; `rows` is empty where several tokens of a row are checked."""
     if sampling.temperature == 0:
         logprobs_BV = logits_BV.log_softmax(-1)
         next_B = logits_BV.argmax(-1)
     else:
         logprobs_BV = (logits_BV / sampling.temperature).log_softmax(-1)
-        next_B = draw(nucleus(logprobs_BV, sampling.top_p), draws)
+        next_B = draw(nucleus(logprobs_BV, sampling.top_p), _draws(rows))
+    for at, row in enumerate(rows):
+        if row.allowed is not None and row.left:
+            seed = row.random.getrandbits(62) if row.random is not None else len(row.ids)
+            token, before = int(next_B[at]), row.ids[row.start :]
+            next_B[at] = hold(token, before, logits_BV[at], row.allowed, temperature=sampling.temperature, seed=seed)
     return next_B, logprobs_BV.gather(1, next_B[:, None]).squeeze(1)
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from itp.lm.base import Sampling
+from itp.lm.constraint import Allowed, hold
 from itp.lm.decoding import Decoded
-from itp.lm.tree import last_tokens, tree_logprobs_of
+from itp.lm.tree import last_tokens, nucleus, tree_logprobs_of
 from itp.lm.trie import TokenTrie
 
 
@@ -33,13 +34,15 @@ class GenericEngine:
         *,
         end_ids: Collection[int],
         seeds: Sequence[int] | None = None,
+        allowed: Sequence[Allowed] | None = None,
     ) -> list[Decoded]:
         """See `itp.lm.decoding.Engine.decode`. Rows with seeds of their own are sampled one by one."""
         if seeds is not None and sampling.temperature > 0:
             decoded = []
-            for prompt, seed in zip(prompts, seeds, strict=True):
+            for row, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
                 torch.manual_seed(seed)
-                decoded += self.decode([prompt], sampling, end_ids=end_ids)
+                own = None if allowed is None else [allowed[row]]
+                decoded += self.decode([prompt], sampling, end_ids=end_ids, allowed=own)
             return decoded
         width = max(len(ids) for ids in prompts)
         ids_BT = torch.full((len(prompts), width), self.pad_id, dtype=torch.long)
@@ -58,6 +61,7 @@ class GenericEngine:
             pad_token_id=self.pad_id,
             return_dict_in_generate=True,
             output_logits=True,
+            logits_processor=[] if allowed is None else [_Held(allowed, width, end_ids, sampling)],
             **options,
         )
         logits_BNV = torch.stack(output.logits, dim=1).float() / (sampling.temperature or 1.0)
@@ -123,6 +127,31 @@ class GenericEngine:
         dtype, device = self.model.dtype, self.model.device
         mask_BTT = torch.zeros(allowed_BTT.shape, dtype=dtype).masked_fill(~allowed_BTT, torch.finfo(dtype).min)
         return ids_BT.to(device), positions_BT.to(device), mask_BTT[:, None].to(device)
+
+
+class _Held:
+    """Leaves each row one token to choose: its own choice where that is allowed, else what `hold` finds."""
+
+    def __init__(self, allowed: Sequence[Allowed], width: int, end_ids: Collection[int], sampling: Sampling) -> None:
+        self._allowed, self._width, self._end_ids, self._sampling = allowed, width, frozenset(end_ids), sampling
+
+    def __call__(self, ids_BT: torch.Tensor, logits_BV: torch.Tensor) -> torch.Tensor:
+        held_BV = torch.full_like(logits_BV, -torch.inf)
+        for row, (ids, logits_V) in enumerate(zip(ids_BT[:, self._width :].tolist(), logits_BV, strict=True)):
+            token = self._choice(logits_V)
+            if not self._end_ids & {*ids}:
+                seed = int(torch.randint(2**62, (1,)))
+                token = hold(
+                    token, ids, logits_V, self._allowed[row], temperature=self._sampling.temperature, seed=seed
+                )
+            held_BV[row, token] = 0
+        return held_BV
+
+    def _choice(self, logits_V: torch.Tensor) -> int:
+        if self._sampling.temperature == 0:
+            return int(logits_V.argmax())
+        logprobs_1V = (logits_V.float() / self._sampling.temperature).log_softmax(-1)[None]
+        return int(torch.multinomial(nucleus(logprobs_1V, self._sampling.top_p)[0], 1))
 
 
 def _size(prompt: Sequence[int], trie: TokenTrie) -> int:

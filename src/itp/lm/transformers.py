@@ -15,6 +15,7 @@ import torch
 from itp.errors import CheckpointError, ConfigError
 from itp.lm.base import Completion, Sampling, Scores
 from itp.lm.chat import Chat, Prompt, split_thought
+from itp.lm.constraint import Constraint, allowed_by
 from itp.lm.decoding import Decoded, Engine
 from itp.lm.forward import supports, weights_version
 from itp.lm.generic import GenericEngine
@@ -157,9 +158,24 @@ class TransformersLM:
             raw[i] = replace(answer, prompt_tokens=raw[i].prompt_tokens, completion_tokens=tokens)
         return [replace(c, text=sampling.cut(text), thought=t) for c, (t, text) in zip(raw, parts, strict=True)]
 
-    def _generate(
-        self, texts: Sequence[str], sampling: Sampling, seeds: Sequence[int] | None = None
+    def generate_held(
+        self,
+        prompts: Sequence[str],
+        sampling: Sampling,
+        constraints: Sequence[Constraint],
+        seeds: Sequence[int] | None = None,
     ) -> list[Completion]:
+        """`generate`, each answer held to its constraint (`itp.lm.constraint`), and sent as it was written."""
+        return self._generate(prompts, sampling, seeds, constraints)
+
+    def _generate(
+        self,
+        texts: Sequence[str],
+        sampling: Sampling,
+        seeds: Sequence[int] | None = None,
+        constraints: Sequence[Constraint] | None = None,
+    ) -> list[Completion]:
+        judges = None if constraints is None else [allowed_by(c, self._plain, self.end_ids) for c in constraints]
         encoded = [self.encode(text) for text in texts]
         results: dict[int, Completion] = {}
         for number, rows in enumerate(self._batches([len(ids) + sampling.max_new_tokens for ids in encoded])):
@@ -168,15 +184,21 @@ class TransformersLM:
             batch = [encoded[row] for row in rows]
             engine = self.engine if all(batch) else self._generic
             own = None if seeds is None else [seeds[row] for row in rows]
-            for row, decoded in zip(rows, engine.decode(batch, sampling, end_ids=self.end_ids, seeds=own), strict=True):
+            held = None if judges is None else [judges[row] for row in rows]
+            found = engine.decode(batch, sampling, end_ids=self.end_ids, seeds=own, allowed=held)
+            for row, decoded in zip(rows, found, strict=True):
                 results[row] = self._completion(decoded, len(encoded[row]))
         return [results[row] for row in range(len(texts))]
 
     def _completion(self, decoded: Decoded, prompt_tokens: int) -> Completion:
         finished = bool(decoded.ids) and decoded.ids[-1] in self.end_ids
-        text = self.tokenizer.decode(decoded.ids[:-1] if finished else decoded.ids, skip_special_tokens=True)
-        assert isinstance(text, str)
+        text = self._plain(decoded.ids[:-1] if finished else decoded.ids)
         return Completion(text.strip(), decoded.logprob, prompt_tokens, len(decoded.ids), finished, tuple(decoded.ids))
+
+    def _plain(self, ids: Sequence[int]) -> str:
+        text = self.tokenizer.decode(list(ids), skip_special_tokens=True)
+        assert isinstance(text, str)
+        return text
 
     def score(self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[str]]) -> list[Scores]:
         """See `LanguageModel.score`. Differentiable scores for training: `forward`."""

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from itp.lm.base import Sampling
+from itp.lm.constraint import constraint_of
 from itp.planners.horizon import HorizonChoice, HorizonSelector
 from itp.planners.proposals import PROPOSALS, Proposals, propose
 from itp.policy.model import Policy
@@ -104,6 +105,7 @@ class AvoidingPlanner:
             back, the one that leads to the state that was seen the fewest times.
         sampling: token budget of a command that the policy writes itself.
         writes: have the policy write its commands even where the environment lists them.
+        constrained: hold what it writes to the environment's list or grammar of commands.
         avoid_returns: pass over commands that lead back; a learned world model that takes one place for another is
             better not believed in this.
         rank: log-probabilities of a decision's commands to their order, the first to be tried first; by default the
@@ -120,6 +122,7 @@ class AvoidingPlanner:
         candidates: int = CANDIDATES,
         sampling: Sampling = COMMAND,
         writes: bool = False,
+        constrained: bool = False,
         avoid_returns: bool = True,
         rank: Callable[[Sequence[float]], list[int]] = likeliest_first,
     ) -> None:
@@ -127,7 +130,7 @@ class AvoidingPlanner:
         self.rank = rank
         self.avoid = tuple(avoid)
         self.candidates = candidates
-        self.sampling, self.writes = sampling, writes
+        self.sampling, self.writes, self.constrained = sampling, writes, constrained
         self.avoid_returns = avoid_returns
         self.name = f"itp {horizon.name} avoid"
 
@@ -165,7 +168,8 @@ class AvoidingPlanner:
         if free:
             counts = [PROPOSALS if choices[i].horizon > 0 else 1 for i in free]
             states, seeds = [contexts[i].state for i in free], [contexts[i].seed for i in free]
-            found.update(zip(free, propose(self.policy, states, counts, seeds, self.sampling), strict=True))
+            held = [constraint_of(contexts[i]) for i in free] if self.constrained else None
+            found.update(zip(free, propose(self.policy, states, counts, seeds, self.sampling, held), strict=True))
         return [found[i] for i in range(len(contexts))]
 
     def _try_next(self, rows: Sequence[_Row]) -> None:

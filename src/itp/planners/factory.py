@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from itp.errors import ConfigError
 from itp.planners.base import Planner
@@ -22,11 +22,14 @@ from itp.planners.prompt_factory import (
 
 if TYPE_CHECKING:
     from itp.envs.base import TextEnv
+    from itp.planners.itp import ActionMode
     from itp.planners.wkm import WkmPlanner
     from itp.world_model.base import WorldModel
 
 PLANNERS = ("act", "itp", "no-repeat", "wkm", *PROMPTED, "random", "expert")
-ACTION_MODES = ("score", "generate")
+ACTION_MODES = ("score", "generate", "constrained")
+WRITTEN = ("generate", "constrained")
+"""Modes in which a policy writes its commands itself."""
 DEFAULT_K_MAX = 5
 
 
@@ -39,7 +42,7 @@ class PlannerSpec:
         horizon: see `itp.planners.horizon.check_horizon`; ignored by `random` and `expert`, and fixed:0 for `act`.
         policy: checkpoint folder or Hugging Face id.
         world_model: checkpoint folder, Hugging Face id, `rules`, or `exact` (the engine itself).
-        action: "score" or "generate"; "" is generate for prompted models, else score.
+        action: "score", "generate" or "constrained"; "" is generate for prompted models, else score.
         knowledge: folder of a world knowledge model, for `wkm`.
         gamma: the agent's share in the choice of `wkm`.
         k_max: largest horizon; must equal that of the checkpoint's K-head when it has one. None takes the checkpoint's.
@@ -129,7 +132,7 @@ def check_wkm(spec: PlannerSpec) -> None:
         )
     if not 0 <= spec.gamma <= 1:
         raise ConfigError(f"--gamma {spec.gamma:g} is not allowed: give the agent's share, from 0 to 1")
-    if spec.action == "generate":
+    if spec.action in WRITTEN:
         raise ConfigError(
             f"--action {spec.action} is not possible with --planner wkm, which mixes scores: leave it out"
         )
@@ -152,7 +155,7 @@ def _build_model_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | No
         check_horizon(spec.horizon, spec.k_max)
     policy = parts.trained or Policy.load(spec.policy, k_max=spec.k_max, device=spec.device, dtype=spec.dtype)
     policy = policy if spec.history_steps is None else policy.with_history(spec.history_steps)
-    action, sampling = "generate" if spec.action == "generate" else "score", Sampling(spec.action_tokens)
+    action, sampling = cast("ActionMode", spec.action or "score"), Sampling(spec.action_tokens)
     if spec.planner == "no-repeat":
         from itp.planners.no_repeat import NoRepeatPlanner
 
@@ -167,9 +170,15 @@ def _build_model_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | No
     if spec.avoid and world_model is not None:
         from itp.planners.avoiding import AvoidingPlanner
 
-        writes, back = action == "generate", spec.avoid_returns
         return AvoidingPlanner(
-            policy, world_model, horizon, spec.avoid, sampling=sampling, writes=writes, avoid_returns=back
+            policy,
+            world_model,
+            horizon,
+            spec.avoid,
+            sampling=sampling,
+            writes=action in WRITTEN,
+            constrained=action == "constrained",
+            avoid_returns=spec.avoid_returns,
         )
     return ItpPlanner(
         policy,

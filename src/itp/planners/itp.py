@@ -12,13 +12,14 @@ from dataclasses import replace
 from typing import Literal
 
 from itp.lm.base import Sampling
+from itp.lm.constraint import constraint_of
 from itp.planners.horizon import HorizonChoice, HorizonSelector, tell_horizons
 from itp.policy.model import Policy
 from itp.types import Decision, DecisionContext, Usage
 from itp.world_model.base import WorldModel
 from itp.world_model.imagination import Imagination, imagine
 
-ActionMode = Literal["score", "generate"]
+ActionMode = Literal["score", "generate", "constrained"]
 ACTION = Sampling(max_new_tokens=16)
 """Token budget of a real action in the paper."""
 
@@ -31,7 +32,8 @@ class ItpPlanner:
         world_model: M, or None when the selector never asks for K > 0.
         horizon: chooses K_t.
         action_mode: "score" picks the admissible command with the highest log π(a | s, τ̂) (where the environment lists
-            none, it generates); "generate" decodes greedily and never repairs the text.
+            none, it generates); "generate" decodes greedily and never repairs the text; "constrained" decodes what the
+            environment's list or grammar of commands allows.
         action_sampling: how a generated action is decoded.
     """
 
@@ -103,8 +105,9 @@ class ItpPlanner:
         self, contexts: Sequence[DecisionContext], imaginations: Sequence[Imagination]
     ) -> list[tuple[str, str, str, Usage]]:
         start = time.perf_counter()
+        held = [constraint_of(context) for context in contexts] if self.action_mode == "constrained" else None
         completions = self.policy.generate_actions(
-            [c.state for c in contexts], [i.foresight for i in imaginations], self.action_sampling
+            [c.state for c in contexts], [i.foresight for i in imaginations], self.action_sampling, constraints=held
         )
         seconds = (time.perf_counter() - start) / len(contexts)
         results = []

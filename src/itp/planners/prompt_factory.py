@@ -110,6 +110,8 @@ def check_prompted(spec: PlannerSpec) -> None:
         raise ConfigError(f"--thinking-tokens {flags.thinking_tokens} is negative: give 0 or more")
     if spec.planner == "multi-attempt" and flags.temperature <= 0:
         raise ConfigError("--temperature 0 makes all attempts of multi-attempt alike: give more, such as 0.7")
+    if spec.action == "constrained":
+        raise ConfigError("--action constrained is for trained checkpoints, which write bare commands: leave it out")
     if spec.action == "score" and spec.planner != "act":
         raise ConfigError(f"--action score is not possible with --planner {spec.planner}: its answers are read")
     if spec.action == "score" and backend_of(spec.policy) == "openai":

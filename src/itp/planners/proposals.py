@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from itp.lm.base import Completion, Sampling
+from itp.lm.constraint import Constraint
 from itp.policy.model import Policy
 from itp.types import ImaginedTrajectory, State, Usage
 
@@ -24,7 +25,12 @@ class Proposals:
 
 
 def propose(
-    policy: Policy, states: Sequence[State], counts: Sequence[int], seeds: Sequence[int], sampling: Sampling
+    policy: Policy,
+    states: Sequence[State],
+    counts: Sequence[int],
+    seeds: Sequence[int],
+    sampling: Sampling,
+    constraints: Sequence[Constraint] | None = None,
 ) -> list[Proposals]:
     """Write commands for every state, without foresight: one greedily, the others sampled at temperature 1.
 
@@ -34,9 +40,12 @@ def propose(
         counts: commands to write for each state, at least 1; equal ones are merged.
         seeds: of each state's samples.
         sampling: token budget of a command; its temperature and seed do not matter.
+        constraints: what the commands of each state are held to.
     """
     nothing = [ImaginedTrajectory()] * len(states)
-    greedy = policy.generate_actions(states, nothing, replace(sampling, temperature=0.0, seed=None))
+    greedy = policy.generate_actions(
+        states, nothing, replace(sampling, temperature=0.0, seed=None), constraints=constraints
+    )
     rows = [row for row, count in enumerate(counts) for _ in range(count - 1)]
     offsets = [offset for count in counts for offset in range(1, count)]
     drawn = policy.generate_actions(
@@ -44,6 +53,7 @@ def propose(
         [ImaginedTrajectory()] * len(rows),
         replace(sampling, temperature=1.0, seed=None),
         [(seeds[row] + offset) % 2**63 for row, offset in zip(rows, offsets, strict=True)],
+        None if constraints is None else [constraints[row] for row in rows],
     )
     written = [[completion] for completion in greedy]
     for row, completion in zip(rows, drawn, strict=True):

@@ -10,6 +10,7 @@ import torch
 
 from itp.errors import CheckpointError
 from itp.lm.base import Completion, Sampling, Scores
+from itp.lm.constraint import Constraint
 from itp.lm.loading import add_special_tokens
 from itp.lm.transformers import TransformersLM
 from itp.lm.trie import TokenTrie
@@ -112,10 +113,21 @@ class Policy:
         foresights: Sequence[ImaginedTrajectory],
         sampling: Sampling,
         seeds: Sequence[int] | None = None,
+        constraints: Sequence[Constraint] | None = None,
     ) -> list[Completion]:
-        """Generate one action text per state, foresight in view; `seeds`, one for each, of what is sampled."""
+        """Generate one action text per state, foresight in view.
+
+        Args:
+            states: s.
+            foresights: τ̂, empty for K = 0.
+            sampling: how the text is decoded.
+            seeds: one for each state, of what is sampled.
+            constraints: what each text is held to.
+        """
         prompts = [self.prompts.act(state, foresight) for state, foresight in zip(states, foresights, strict=True)]
-        return self.lm.generate(prompts, sampling, seeds)
+        if constraints is None:
+            return self.lm.generate(prompts, sampling, seeds)
+        return self.lm.generate_held(prompts, sampling, constraints, seeds)
 
     def score_actions(
         self,

@@ -15,7 +15,7 @@ from itp.envs.base import InfoDict, TextEnv
 from itp.envs.vector import Episode, Failure, Outcome, Turn, VectorEnv, make_vector
 from itp.errors import ConfigError, ServerError
 from itp.planners.base import Planner
-from itp.types import Decision, DecisionContext, State, Step, StopReason, Task, Trajectory
+from itp.types import CommandGrammar, Decision, DecisionContext, State, Step, StopReason, Task, Trajectory
 
 
 def run_episodes(
@@ -82,6 +82,7 @@ class _Running:
     error: str = ""
     irreversible: bool = False
     expert_plan: tuple[str, ...] = ()
+    grammar: CommandGrammar | None = None
 
     def started(self, outcome: Outcome) -> None:
         """Take in the answer to the reset."""
@@ -113,6 +114,7 @@ class _Running:
         commands = info["admissible_commands"]
         self.admissible = None if commands is None else tuple(commands)
         self.expert_plan = tuple(info.get("expert_plan", ()))
+        self.grammar = info.get("command_grammar")
 
     def context(self, seed: int) -> DecisionContext:
         """What the planner is given."""
@@ -126,6 +128,7 @@ class _Running:
             thoughts,
             imagined_tokens=sum(step.decision.imagination_usage.tokens for step in self.steps),
             imagined_steps=sum(step.decision.horizon for step in self.steps),
+            grammar=self.grammar,
         )
 
     def finish(self) -> Trajectory:

@@ -128,7 +128,7 @@ def test_an_expert_action_that_is_no_command_is_refused_in_one_line() -> None:
 def test_labels_from_recorded_episodes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     games = ["--env", "household", "--env-option", "family=irreversible", "--episodes", "4", "--max-steps", "8"]
     for name, more in (("bare", []), ("kept", ["--keep-commands"])):
-        assert main(["collect", *games, "--epsilon", "0.3", *more, "--out", str(tmp_path / name)]) == 0
+        assert main(["collect", *games, "--epsilon", "0.7", *more, "--out", str(tmp_path / name)]) == 0
     policy = save_policy(tmp_path / "policy")
     words = ["label", "--policy", policy, "--world-model", "rules", "--k-max", "1", "--avoid", "for good"]
     assert main([*words, "--data", str(tmp_path / "bare"), "--out", str(tmp_path / "no")]) == 2

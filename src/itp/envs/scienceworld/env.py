@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from itp.envs.base import InfoDict, TextEnv, check_step
+from itp.envs.scienceworld.grammar import grammar
 from itp.envs.scienceworld.plans import CAUTION, Plan, detours, tidy
 from itp.envs.scienceworld.simulator import POOL, SIMPLIFICATIONS, TIMEOUT, Answer, Simulator, official_env
 from itp.envs.scienceworld.splits import max_steps as field_max_steps
@@ -20,7 +21,7 @@ from itp.envs.scienceworld.splits import task_ids
 from itp.errors import ConfigError, EnvError
 
 ENGINES = ("fast", "official")
-COMMANDS = ("none", "valid", "detours")
+COMMANDS = ("none", "valid", "grammar", "detours")
 EXPERTS = (False, True, "tidy")
 WON = 100
 _HEADER = "Task Description:"
@@ -49,7 +50,8 @@ def make_scienceworld_env(
         max_steps: actions before an episode is truncated; None takes the field's limit of each task.
         simplifications: names with commas between, out of `SIMPLIFICATIONS`; "easy" is all of them, "" none.
         commands: "valid" fills `info["admissible_commands"]` at every step (tens of milliseconds); "none" leaves it
-            None, and `valid_actions` gives them on demand. "detours" is for noise in `itp collect`: about twenty
+            None, and `valid_actions` gives them on demand. "grammar" leaves it None and fills `info["command_grammar"]`
+            (`itp.envs.scienceworld.grammar`). "detours" is for noise in `itp collect`: about twenty
             commands, right and wrong, that seldom spoil the plan; needs `expert` "tidy".
         expert: fill `info["expert_plan"]` with the rest of the simulator's gold path, as long as it is followed.
             "tidy" is half as long and outlives detours: see `itp.envs.scienceworld.plans`.
@@ -145,7 +147,7 @@ class ScienceWorldTextEnv(TextEnv):
             self._simulator = POOL.take(self._timeout)
         text = self._start(self._simulator)
         self._actions, self._score, self._running = [], 0, True
-        return text, self._info(self._simulator)
+        return text, self._info(self._simulator, text)
 
     def _start(self, simulator: Simulator) -> str:
         name, _, variation = self._task_id.partition("/")
@@ -179,7 +181,7 @@ class ScienceWorldTextEnv(TextEnv):
         limit = self.max_steps or field_max_steps(self._task_id.partition("/")[0])
         truncated = not terminated and len(self._actions) >= limit
         self._running = not (terminated or truncated)
-        return answer.text, reward, terminated, truncated, self._info(simulator)
+        return answer.text, reward, terminated, truncated, self._info(simulator, answer.text)
 
     def _act(self, simulator: Simulator, action: str) -> Answer:
         if self._official:
@@ -242,7 +244,7 @@ class ScienceWorldTextEnv(TextEnv):
             POOL.give(self._simulator)
         self._simulator, self._library_env, self._running = None, None, None
 
-    def _info(self, simulator: Simulator) -> InfoDict:
+    def _info(self, simulator: Simulator, observation: str) -> InfoDict:
         info = InfoDict(
             task=self._task,
             task_id=self._task_id,
@@ -252,6 +254,8 @@ class ScienceWorldTextEnv(TextEnv):
             score=float(self._score),
             irreversible=self._score < 0,
         )
+        if self._commands == "grammar" and self._running:
+            info["command_grammar"] = grammar(simulator.names(), observation)
         if self._expert:
             info["expert_plan"] = self._plan.commands()
         return info

@@ -21,6 +21,8 @@ from itp.errors import ConfigError
 TIMEOUT = 60.0
 """Seconds that one call may take; loading the largest task with its gold path takes about one."""
 HEAP_MB = 1024
+_TERMINAL = " terminal "
+"""Parts of things that conduct; the list of valid actions leaves those of some out."""
 RECYCLE_MB = 1200
 """Resident memory above which a JVM is not used for another episode."""
 OPTIONS = ("-XX:+UseSerialGC", "-XX:+UnlockExperimentalVMOptions", "-XX:hashCode=2", f"-Xmx{HEAP_MB}m")
@@ -98,6 +100,22 @@ class Simulator:
         """Every command that the simulator takes now, sorted: 100 to 1,600 of them, in 10 to 100 ms."""
         text = self._jvm.call(lambda: self.server.getValidActionObjectCombinationsJSON())
         return sorted({entry["action"] for entry in json.loads(text)["validActions"]})
+
+    def names(self) -> list[str]:
+        """Every name that the simulator takes now for a thing in sight or a part of one, in small letters, sorted."""
+
+        def ask() -> tuple[str, str, list[str]]:
+            server = self.server
+            valid = server.getValidActionObjectCombinationsJSON()
+            return valid, server.getAllObjectIdsTypesReferentsLUTJSON(), list(server.getPossibleObjects())
+
+        valid, table, unique = self._jvm.call(ask)
+        in_sight = {str(number) for entry in json.loads(valid)["validActions"] for number in entry["obj_ids"]}
+        known = {number: entry["referents"] for number, entry in json.loads(table).items()}
+        names = {name.lower() for number in in_sight & known.keys() for name in known[number]}
+        names |= {name.lower() for name in unique}
+        parts = {name.lower() for others in known.values() for name in others if _TERMINAL in name}
+        return sorted(names | {part for part in parts if part.partition(_TERMINAL)[0] in names})
 
     def gold_path(self) -> list[str]:
         """Commands that solve the task, if it was loaded with `gold`."""

@@ -24,7 +24,7 @@ SPLITS = (*FIELD_SPLITS, "fit", "valid", "wide", "sim-train", "sim-dev", "sim-te
 """`valid` is our own tenth of train and `fit` the rest; the "sim" ones are the simulator's, with all variations. `wide`
 is for training: sim-train in the field's tasks, at most `WIDE` variations of each, no pair of valid, test_seen or
 test_unseen among them."""
-WIDE = 120
+WIDE = 80
 MAX_STEPS = 100
 """Step limit of the six tasks that the field leaves out; the simulator's own default."""
 UNSEEN = 10
