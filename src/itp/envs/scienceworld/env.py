@@ -21,7 +21,7 @@ from itp.envs.scienceworld.splits import task_ids
 from itp.errors import ConfigError, EnvError
 
 ENGINES = ("fast", "official")
-COMMANDS = ("none", "valid", "grammar", "detours")
+COMMANDS = ("none", "valid", "grammar", "detours", "focuses")
 EXPERTS = (False, True, "tidy")
 WON = 100
 _HEADER = "Task Description:"
@@ -52,7 +52,8 @@ def make_scienceworld_env(
         commands: "valid" fills `info["admissible_commands"]` at every step (tens of milliseconds); "none" leaves it
             None, and `valid_actions` gives them on demand. "grammar" leaves it None and fills `info["command_grammar"]`
             (`itp.envs.scienceworld.grammar`). "detours" is for noise in `itp collect`: about twenty
-            commands, right and wrong, that seldom spoil the plan; needs `expert` "tidy".
+            commands, right and wrong, that seldom spoil the plan; needs `expert` "tidy". "focuses" is noise too: a
+            focus on anything in sight, mostly fatal, from which a world model learns what is.
         expert: fill `info["expert_plan"]` with the rest of the simulator's gold path, as long as it is followed.
             "tidy" is half as long and outlives detours: see `itp.envs.scienceworld.plans`.
         timeout: seconds that one call of the simulator may take.
@@ -264,4 +265,6 @@ class ScienceWorldTextEnv(TextEnv):
         if self._commands == "detours":
             draw = random.Random(f"{self._task_id} {len(self._actions)}")
             return detours(self._plan.commands(), self._plan.room, draw)
+        if self._commands == "focuses":
+            return [f"focus on {name}" for name in simulator.names()]
         return simulator.valid_actions() if self._commands == "valid" else None

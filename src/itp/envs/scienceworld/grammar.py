@@ -24,7 +24,7 @@ _TEMPLATES = (
     *(f"{verb} OBJ" for verb in (*_ONE, *_TWO)),
     *(f"{verb} {room}" for verb in _GO for room in ROOMS),
 )
-_PARTS = ("anode", "cathode", "inventory", *ROOMS)
+_PARTS = ("anode", "cathode", "door", "inventory", *ROOMS)
 _AMBIGUOUS = "Ambiguous request:"
 _READING = re.compile(r"^(\d+):", re.MULTILINE)
 
