@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from itp.envs.spec import EnvFlags
 from itp.errors import ConfigError, EnvError
 from itp.harness.play import ExecutorFlags
+from itp.harness.shards import Shard
 
 if TYPE_CHECKING:
     from itp.envs.alfworld.expert import Expert
@@ -50,14 +51,16 @@ class Config(EnvFlags):
     """Where the policy runs: cpu, cuda, cuda:1, mps."""
     dtype: str = "float32"
     """Precision of the policy's weights: float32, bfloat16 or float16."""
+    action: str = ""
+    """How the policy's commands are chosen: score (default), generate or constrained, as in `itp eval`."""
     action_tokens: int = 16
-    """Most tokens of a command that the policy writes, where the environment lists none."""
+    """Most tokens of a command that the policy writes."""
     epsilon: tuple[float, ...] = (0.0, 0.3)
     """Noise levels: probability of a random admissible command at each step. Every task is played once per level."""
     episodes: int = 0
     """Tasks to play per noise level; 0 plays the whole split."""
-    skip: int = 0
-    """Tasks of the split to leave out at its beginning."""
+    shard: str = ""
+    """i/n: play every n-th of these tasks only, from the i-th; --data of later stages takes the folders together."""
     batch_size: int = 64
     """Episodes played side by side."""
     workers: int = 0
@@ -158,7 +161,6 @@ def _check(config: Config) -> None:
             raise ConfigError(f"--epsilon {epsilon:g} is not a probability: give values from 0 to 1")
     for flag, value, least in (
         ("--episodes", config.episodes, 0),
-        ("--skip", config.skip, 0),
         ("--batch-size", config.batch_size, 1),
         ("--action-tokens", config.action_tokens, 1),
         ("--workers", config.workers, 0),
@@ -170,11 +172,12 @@ def _check(config: Config) -> None:
 
 def _tasks(config: Config, make_env: Callable[[], TextEnv]) -> list[str]:
     env = make_env()
-    tasks = list(env.task_ids)[config.skip :]
+    tasks = list(env.task_ids)
     env.close()
-    if not tasks:
-        raise ConfigError(f"--skip {config.skip} leaves no task of the split: give less")
-    return tasks[: config.episodes] if config.episodes else tasks
+    taken = Shard.parse(config.shard).take(tasks[: config.episodes] if config.episodes else tasks)
+    if not taken:
+        raise ConfigError(f"--shard {config.shard} holds no task: make fewer shards")
+    return taken
 
 
 def _base_planner(config: Config, expert: Expert) -> Planner:
@@ -188,6 +191,7 @@ def _base_planner(config: Config, expert: Expert) -> Planner:
         PlannerSpec(
             "act",
             policy=config.policy,
+            action=config.action,
             device=config.device,
             dtype=config.dtype,
             action_tokens=config.action_tokens,

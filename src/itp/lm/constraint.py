@@ -94,19 +94,19 @@ class Grammar:
 
 
 def constraint_of(context: DecisionContext) -> Constraint:
-    """What a command is held to: the environment's list, or its grammar.
+    """What a command is held to: the environment's grammar, or else its list.
 
     Raises:
         ConfigError: it tells neither.
     """
-    if context.admissible:
-        return OneOf(context.admissible)
-    if context.grammar is None:
+    if context.grammar is not None:
+        return Grammar(context.grammar)
+    if not context.admissible:
         raise ConfigError(
             "--action constrained needs an environment that lists its commands or tells their grammar, and this one "
             "does neither: use --action generate, or its own option (--env-option commands=grammar of scienceworld)"
         )
-    return Grammar(context.grammar)
+    return OneOf(context.admissible)
 
 
 def allowed_by(constraint: Constraint, decode: Callable[[Sequence[int]], str], end_ids: Iterable[int]) -> Allowed:

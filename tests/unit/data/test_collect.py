@@ -79,12 +79,29 @@ def test_a_policy_writes_its_commands_where_none_are_listed(tmp_path: Path) -> N
     assert max(step.decision.policy_usage.completion_tokens for step in long[0].steps) > 2
 
 
-def test_skip_leaves_out_the_first_tasks(tmp_path: Path) -> None:
-    assert collect(tmp_path / "all", "--epsilon", "0", "--episodes", "4") == 0
-    assert collect(tmp_path / "rest", "--epsilon", "0", "--episodes", "2", "--skip", "2") == 0
-    everything, rest = (read(tmp_path / name / "expert-0.jsonl") for name in ("all", "rest"))
-    ids = sorted(t.task.task_id for t in everything)
-    assert sorted(t.task.task_id for t in rest) == ids[2:]
+def test_shards_play_every_task_once_between_them_as_the_whole_run_does(tmp_path: Path) -> None:
+    for name, shard in (("all", ""), ("odd", "1/2"), ("even", "2/2")):
+        assert (
+            collect(tmp_path / name, "--epsilon", "0.3", "--episodes", "4", *(["--shard", shard] if shard else [])) == 0
+        )
+    everything, odd, even = (read(tmp_path / name / "expert-0.3.jsonl") for name in ("all", "odd", "even"))
+    assert len(odd) == len(even) == 2
+    actions = {t.task.task_id: [s.decision.action for s in t.steps] for t in everything}
+    assert actions == {t.task.task_id: [s.decision.action for s in t.steps] for t in (*odd, *even)}
+
+
+def test_a_shard_without_tasks_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert collect(tmp_path / "out", "--episodes", "2", "--shard", "3/3") == 2
+    assert "make fewer shards" in capsys.readouterr().err
+
+
+def test_a_policy_at_play_may_be_held_to_the_commands_that_are_listed(tmp_path: Path) -> None:
+    play = ("--behaviour", "policy", "--policy", save_policy(tmp_path / "policy"), "--epsilon", "0", "--keep-commands")
+    assert collect(tmp_path / "free", *play, "--action", "generate") == 0
+    assert collect(tmp_path / "held", *play, "--action", "constrained", "--action-tokens", "40") == 0
+    free, held = (read(tmp_path / name / "policy-0.jsonl") for name in ("free", "held"))
+    assert all(step.decision.action in (step.admissible or ()) for t in held for step in t.steps)
+    assert not all(step.decision.action in (step.admissible or ()) for t in free for step in t.steps)
 
 
 TOLD = ("--env", "workers_toys:told", "--episodes", "0")

@@ -243,6 +243,11 @@ for key, value, line in (
     ("score", True, "info['score']: expected a finite number, found bool True"),
     ("irreversible", "no", "info['irreversible']: expected a bool, if given, found str 'no'"),
     ("max_score", "1", "info['max_score']: expected a finite number, if given, found str '1'"),
+    (
+        "command_grammar",
+        ["add OBJ"],
+        "info['command_grammar']: expected an itp.types.CommandGrammar, if given, found list ['add OBJ']",
+    ),
     ("expert_plan", "add one", "info['expert_plan']: expected a list of strings, if given, found str 'add one'"),
 ):
     FAULTS.append((line, type(f"{key}_is_{value!r}", (Count,), {"info": with_value(key, value)})))

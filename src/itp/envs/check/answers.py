@@ -11,6 +11,7 @@ import numpy as np
 
 from itp.envs.base import InfoDict
 from itp.envs.check.findings import Findings, show
+from itp.types import CommandGrammar
 
 Answer = tuple[str, float, bool, bool, dict[str, Any]]
 """Observation, reward, terminated, truncated, info."""
@@ -74,6 +75,13 @@ def check_info(findings: Findings, info: object) -> None:
     findings.demand(_is_number(most), "info['max_score']", "a finite number, if given", show(most))
     plan = info.get("expert_plan", [])
     findings.demand(_is_texts(plan), "info['expert_plan']", "a list of strings, if given", show(plan))
+    grammar = info.get("command_grammar", CommandGrammar((), ()))
+    findings.demand(
+        isinstance(grammar, CommandGrammar),
+        "info['command_grammar']",
+        "an itp.types.CommandGrammar, if given",
+        show(grammar),
+    )
 
 
 def comparable(answer: Sequence[Any]) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import PurePath
 from typing import Any
 
@@ -17,10 +18,11 @@ import numpy as np
 from itp import errors
 from itp.envs.base import InfoDict
 from itp.errors import EnvError, ItpError
+from itp.types import CommandGrammar
 
 TOKEN_VARIABLE = "ITP_TOKEN"
 """Environment variable that holds the bearer token, on both sides."""
-_COMMANDS = "admissible_commands"
+_COMMANDS, _GRAMMAR = "admissible_commands", "command_grammar"
 
 
 class Refusal(Exception):  # noqa: N818 (most of them are the asker's mistakes)
@@ -81,7 +83,10 @@ def step_fields(observation: str, reward: float, terminated: bool, truncated: bo
 
 def info_of(fields: Mapping[str, Any]) -> InfoDict:
     """The info dictionary of an answer, as the environment gave it."""
-    return {**fields["info"], _COMMANDS: fields["available_actions"]}  # pyright: ignore[reportReturnType]
+    info = {**fields["info"], _COMMANDS: fields["available_actions"]}
+    if _GRAMMAR in info:
+        info[_GRAMMAR] = CommandGrammar(**{key: tuple(texts) for key, texts in info[_GRAMMAR].items()})
+    return info  # pyright: ignore[reportReturnType]
 
 
 def encode(fields: object) -> bytes:
@@ -101,7 +106,11 @@ def _common_fields(observation: str, info: InfoDict) -> dict[str, Any]:
         "observation": observation,
         "available_actions": info[_COMMANDS],
         "score": info["score"],
-        "info": {key: value for key, value in info.items() if key != _COMMANDS},
+        "info": {
+            key: asdict(value) if isinstance(value, CommandGrammar) else value
+            for key, value in info.items()
+            if key != _COMMANDS
+        },
     }
 
 

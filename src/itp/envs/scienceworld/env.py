@@ -52,8 +52,8 @@ def make_scienceworld_env(
         commands: "valid" fills `info["admissible_commands"]` at every step (tens of milliseconds); "none" leaves it
             None, and `valid_actions` gives them on demand. "grammar" leaves it None and fills `info["command_grammar"]`
             (`itp.envs.scienceworld.grammar`). "detours" is for noise in `itp collect`: about twenty
-            commands, right and wrong, that seldom spoil the plan; needs `expert` "tidy". "focuses" is noise too: a
-            focus on anything in sight, mostly fatal, from which a world model learns what is.
+            commands, right and wrong, that seldom spoil the plan; needs `expert` "tidy". "focuses" is noise for
+            a policy at play: the grammar, and a list of focuses on all that is in sight, most of them fatal.
         expert: fill `info["expert_plan"]` with the rest of the simulator's gold path, as long as it is followed.
             "tidy" is half as long and outlives detours: see `itp.envs.scienceworld.plans`.
         timeout: seconds that one call of the simulator may take.
@@ -255,7 +255,7 @@ class ScienceWorldTextEnv(TextEnv):
             score=float(self._score),
             irreversible=self._score < 0,
         )
-        if self._commands == "grammar" and self._running:
+        if self._commands in ("grammar", "focuses") and self._running:
             info["command_grammar"] = grammar(simulator.names(), observation)
         if self._expert:
             info["expert_plan"] = self._plan.commands()

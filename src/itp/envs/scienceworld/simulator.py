@@ -11,6 +11,7 @@ import atexit
 import json
 import os
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,8 @@ class Simulator:
     def __init__(self, timeout: float = TIMEOUT) -> None:
         self.timeout = timeout
         self._jvm = Jvm("scienceworld", _jar(), OPTIONS, timeout)
+        self._named: tuple[str, ...] | None = None
+        self._names: tuple[str, ...] = ()
         self.server: Any = self._jvm.call(lambda: self._jvm.classes.scienceworld.runtime.pythonapi.PythonInterface())
 
     @property
@@ -70,6 +73,7 @@ class Simulator:
         """Start a task as the official `load` and `reset` do; returns the first look around."""
 
         def start() -> str:
+            self._named = None
             self.server.load(name, variation, simplifications, gold)
             self.server.reset()
             return self.server.step("look around")
@@ -101,21 +105,26 @@ class Simulator:
         text = self._jvm.call(lambda: self.server.getValidActionObjectCombinationsJSON())
         return sorted({entry["action"] for entry in json.loads(text)["validActions"]})
 
-    def names(self) -> list[str]:
-        """Every name that the simulator takes now for a thing in sight or a part of one, in small letters, sorted."""
+    def names(self) -> tuple[str, ...]:
+        """Every name that the simulator takes now for a thing in sight or a part of one, in small letters, sorted.
 
-        def ask() -> tuple[str, str, list[str]]:
-            server = self.server
-            valid = server.getValidActionObjectCombinationsJSON()
-            return valid, server.getAllObjectIdsTypesReferentsLUTJSON(), list(server.getPossibleObjects())
+        Listing them takes about 50 ms; they are kept while the same things are in sight.
+        """
+        unique = tuple(self._jvm.call(lambda: list(self.server.getPossibleObjects())))
+        if self._named != unique:
+            self._named, self._names = unique, self._list_names(unique)
+        return self._names
 
-        valid, table, unique = self._jvm.call(ask)
+    def _list_names(self, unique: Sequence[str]) -> tuple[str, ...]:
+        server = self.server
+        valid = self._jvm.call(lambda: server.getValidActionObjectCombinationsJSON())
+        table = self._jvm.call(lambda: server.getAllObjectIdsTypesReferentsLUTJSON())
         in_sight = {str(number) for entry in json.loads(valid)["validActions"] for number in entry["obj_ids"]}
         known = {number: entry["referents"] for number, entry in json.loads(table).items()}
         names = {name.lower() for number in in_sight & known.keys() for name in known[number]}
         names |= {name.lower() for name in unique}
         parts = {name.lower() for others in known.values() for name in others if _TERMINAL in name}
-        return sorted(names | {part for part in parts if part.partition(_TERMINAL)[0] in names})
+        return tuple(sorted(names | {part for part in parts if part.partition(_TERMINAL)[0] in names}))
 
     def gold_path(self) -> list[str]:
         """Commands that solve the task, if it was loaded with `gold`."""
