@@ -64,7 +64,7 @@ def play(config: Config) -> None:
     out, folder = config.out or Path("out/demo"), find_checkpoints(config.checkpoints)
     sets = choose_sets(folder, config.only)
     print(f"checkpoints: {folder} ({', '.join(one.name for one in sets)})", flush=True)
-    reasons = {one.name: why_not(one) for one in sets}
+    reasons = {one.name: _not_asked(one, config.only) or why_not(one) for one in sets}
     for name, reason in reasons.items():
         if reason:
             print(f"{name} is skipped: {reason}", flush=True)
@@ -77,6 +77,10 @@ def play(config: Config) -> None:
         play_set(one, out, start)
     write_page([folder for one in sets for folder in one.row_folders(out)], out, "itp demo")
     print(f"\nAll of it took {time.monotonic() - start:.0f}s. Files: {out}")
+
+
+def _not_asked(one: PlaySet, only: tuple[str, ...]) -> str:
+    return f"it takes minutes: itp demo --only {one.name}" if one.play.asked and one.name not in only else ""
 
 
 def play_set(one: PlaySet, out: Path, start: float) -> None:

@@ -66,6 +66,14 @@ class PlayFile:
     """Of every random draw."""
     batch_size: int = 16
     """Episodes side by side."""
+    workers: int = 0
+    """Processes that step the environments."""
+    action: str = ""
+    """As `itp eval --action`, for every row."""
+    action_tokens: int = 16
+    """As `itp eval --action-tokens`."""
+    asked: bool = False
+    """Played only where --only names the set, since it takes minutes."""
     avoid: tuple[str, ...] = ()
     """Texts that the rows which imagine avoid, as `itp eval --avoid`."""
     world_model: str = "learned"
@@ -113,6 +121,9 @@ class PlaySet:
                 avoid=play.avoid if _imagines(row) else (),
                 episodes=play.episodes,
                 batch_size=play.batch_size,
+                workers=play.workers,
+                action=play.action,
+                action_tokens=play.action_tokens,
                 seed=play.seed,
             )
             for row, folder in zip(play.rows, self.row_folders(out), strict=True)
@@ -179,7 +190,7 @@ def read_play(file: Path) -> PlayFile:
         raise ConfigError(f"{file} must hold `key: value` lines, and a list `rows`: see docs/demo.md")
     rows = tuple(_read(Row, row, f"{file}, rows") for row in content.pop("rows"))
     play = _read(PlayFile, content, str(file), rows=rows)
-    for least, key in ((1, "episodes"), (1, "batch_size"), (0, "seed")):
+    for least, key in ((1, "episodes"), (1, "batch_size"), (0, "workers"), (1, "action_tokens"), (0, "seed")):
         if getattr(play, key) < least:
             raise ConfigError(f"{file}: {key} must be at least {least}")
     if play.world_model not in WORLD_MODELS:

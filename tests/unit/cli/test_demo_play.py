@@ -108,6 +108,17 @@ def test_what_cannot_be_played_is_skipped_with_one_line(
     assert "household/valid, the same 1 games" in printed.out
 
 
+def test_a_set_that_takes_minutes_is_played_when_it_is_asked_for(
+    shipped: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(shipped / "household", shipped / "long")
+    write_play(shipped / "long", asked=True, episodes=1, action="constrained", action_tokens=8, workers=1)
+    assert demo(shipped, "--episodes", "1") == 0
+    assert "long is skipped: it takes minutes: itp demo --only long" in capfd.readouterr().out
+    assert demo(shipped, "--only", "long") == 0
+    assert "long: " in capfd.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
