@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,13 @@ def test_a_machine_without_java_is_told_what_to_install(
     words = ["--env", "scienceworld", "--env-option", "expert=true", "--planner", "expert", "--episodes", "1"]
     assert main(["eval", *words, "--out", str(tmp_path / "run")]) == 2
     assert "apt install default-jre-headless" in capsys.readouterr().err
+
+
+def test_wide_takes_most_tasks_evenly_and_rare_is_its_share_of_those_with_few_variations() -> None:
+    wide, rare = task_ids("wide"), task_ids("rare")
+    counts = Counter(task_id.partition("/")[0] for task_id in wide)
+    assert (len(wide), len(rare)) == (1042, 122)
+    assert max(counts.values()) == 80
+    assert [task_id for task_id in wide if counts[task_id.partition("/")[0]] <= 20] == list(rare)
+    for other in ("valid", "test_seen", "test_unseen"):
+        assert not {*wide} & {*task_ids(other)}

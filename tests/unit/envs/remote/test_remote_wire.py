@@ -12,6 +12,6 @@ INFO = InfoDict(task="t", task_id="a", task_type="", admissible_commands=None, w
 
 
 def test_an_info_comes_back_as_it_was() -> None:
-    told = InfoDict(**INFO, command_grammar=CommandGrammar(("use OBJ on OBJ",), ("tin", "oven")))
+    told: InfoDict = {**INFO, "command_grammar": CommandGrammar(("use OBJ on OBJ",), ("tin", "oven"))}
     for info in (INFO, told):
         assert info_of(json.loads(encode(reset_fields("a room", info)))) == info
