@@ -7,7 +7,7 @@
 source "$(dirname "$0")/common.sh"
 
 if [[ $size == cpu ]]; then
-  base=scratch:small epochs=2.8 wm_epochs=0.6 states=2000 updates=10
+  base=scratch:small epochs=2.8 wm_epochs=0.7 states=1500 updates=10
 else
   base=scratch:base epochs=6 wm_epochs=2 states=6000 updates=60
 fi
@@ -48,6 +48,16 @@ data=(--data "$out"/data-[12] "$out/rare")
 train policy "${data[@]}" "${model[@]}" --base $base --only-sure --objective iwm --observation-weight 0.3 \
   --rename runs/scienceworld_names.json --renamed 2 --epochs $epochs --lr 2e-3 --eval-steps 400 --out "$out/policy"
 
+# Then three passes of imitation alone, the last one with renamed episodes again.
+tune() { # NAME BASE FLAG...
+  local name=$1 from=$2
+  shift 2
+  train policy "${data[@]}" "${model[@]}" --base "$out/$from/model" --only-sure --eval-steps 0 "$@" --out "$out/$name"
+}
+tune sft-1 policy --epochs 2 --lr 1e-3
+tune sft-2 sft-1 --epochs 1 --lr 7e-4
+tune sft sft-2 --epochs 1 --lr 7e-4 --rename runs/scienceworld_names.json --renamed 1
+
 # 3. The policy's own play (D_roll), with focuses on the wrong thing now and then, and the world model (eq. 1), which goes
 # on from what the policy knows of the world. It learns to tell fatal focuses, which the environment's text does not.
 halves play 1/8 5/8 --split wide --env-option expert=tidy commands=focuses --behaviour policy \
@@ -59,9 +69,9 @@ world=(--world-model "$out/world_model/model" --avoid "No known action matches t
 
 # 4. Labels (eq. 5) on the policy's own states for an agent that writes a few commands and looks before it sends one;
 # warm-up (eq. 6). 5. A2C (eqs. 7-8): what is learnt is K.
-"$itp" label --data "$out"/play-[12] --policy "$out/policy/model" "${world[@]}" --action generate --only-sure --k-max 1 \
+"$itp" label --data "$out"/play-[12] --policy "$out/sft/model" "${world[@]}" --action generate --only-sure --k-max 1 \
   --states $states --lambda-k 0.2 --batch-size 16 --seed "$seed" "${device[@]}" --out "$out/labels"
-train warmup --labels "$out/labels" --policy "$out/policy/model" --data "$out"/data-[12]/expert-0.jsonl --k-max 1 \
+train warmup --labels "$out/labels" --policy "$out/sft/model" --data "$out"/data-[12]/expert-0.jsonl --k-max 1 \
   --foresight label --replay 0.5 --balance --eta 1 --epochs 1 --batch-size 8 --lr 1e-4 --seed "$seed" --out "$out/warmup"
 "$itp" train a2c --env scienceworld --split wide --policy "$out/warmup/model" "${world[@]}" --action generate \
   --action-tokens 32 --envs 2 --workers 2 --updates $updates --rollout 32 --value-warmup 3 --max-steps 40 \
@@ -84,9 +94,9 @@ both() { # NAME POLICY FLAG...: the two splits side by side
   wait $other || refuse "test_unseen failed: see $out/test_unseen-$name.log"
 }
 grammar=(--env-option commands=grammar "${held[@]}")
-both free policy/model --planner act --action generate --action-tokens 32
-both act policy/model "${grammar[@]}" --planner act
-both itp-1 policy/model "${grammar[@]}" --planner itp "${world[@]}" --horizon fixed:1
+both free sft/model --planner act --action generate --action-tokens 32
+both act sft/model "${grammar[@]}" --planner act
+both itp-1 sft/model "${grammar[@]}" --planner itp "${world[@]}" --horizon fixed:1
 for stage in warmup/model a2c/best; do
   both "${stage%/*}-learned" "$stage" "${grammar[@]}" --planner itp "${world[@]}" --horizon learned
 done

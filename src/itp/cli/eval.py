@@ -90,7 +90,7 @@ class Config(EnvFlags):
     gamma: float = 0.4
     """The agent's share in the choice of wkm, the rest being the knowledge base's: 0 to 1."""
     k_max: int | None = None
-    """Largest horizon; must equal that of the checkpoint's K-head (default: the checkpoint's)."""
+    """Largest horizon (default: that of the checkpoint's K-head). fixed:K, random and confidence may go beyond it."""
     max_observation_tokens: int | None = None
     """Most tokens of an imagined observation (default: the world model's own limit)."""
     history_steps: int | None = None

@@ -30,6 +30,8 @@ PLANNERS = ("act", "itp", "no-repeat", "wkm", *PROMPTED, "random", "expert")
 ACTION_MODES = ("score", "generate", "constrained")
 WRITTEN = ("generate", "constrained")
 """Modes in which a policy writes its commands itself."""
+HEADLESS = ("fixed:", "random", "confidence")
+"""Horizons that ask no K-head, and may be longer than its K_max."""
 DEFAULT_K_MAX = 5
 
 
@@ -45,7 +47,8 @@ class PlannerSpec:
         action: "score", "generate" or "constrained"; "" is generate for prompted models, else score.
         knowledge: folder of a world knowledge model, for `wkm`.
         gamma: the agent's share in the choice of `wkm`.
-        k_max: largest horizon; must equal that of the checkpoint's K-head when it has one. None takes the checkpoint's.
+        k_max: largest horizon; must equal that of the checkpoint's K-head where the horizon asks it. None takes the
+            checkpoint's.
         device, dtype: where and how the models run; `wm_device` and `wm_dtype`, when given, for the world model.
         action_tokens: most tokens of a generated action.
         max_observation_tokens: most tokens of an imagined observation; None is the world model's own limit.
@@ -153,7 +156,8 @@ def _build_model_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | No
 
     if spec.planner == "itp":
         check_horizon(spec.horizon, spec.k_max)
-    policy = parts.trained or Policy.load(spec.policy, k_max=spec.k_max, device=spec.device, dtype=spec.dtype)
+    heads = None if spec.horizon.startswith(HEADLESS) else spec.k_max
+    policy = parts.trained or Policy.load(spec.policy, k_max=heads, device=spec.device, dtype=spec.dtype)
     policy = policy if spec.history_steps is None else policy.with_history(spec.history_steps)
     action, sampling = cast("ActionMode", spec.action or "score"), Sampling(spec.action_tokens)
     if spec.planner == "no-repeat":
