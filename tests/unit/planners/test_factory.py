@@ -28,7 +28,8 @@ PLAY = (
 def test_a_fixed_horizon_may_be_longer_than_the_k_heads_and_a_learned_one_may_not(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    given = (*PLAY, "--planner", "itp", "--policy", save_policy(tmp_path / "policy", k_max=1), "--avoid", "for good")
+    policy = save_policy(tmp_path / "policy", k_max=1)
+    given = (*PLAY, "rules", "--planner", "itp", "--policy", policy, "--avoid", "for good")
     assert main([*given, "--horizon", "fixed:2", "--out", str(tmp_path / "no")]) == 2
     assert "raise --k-max" in capfd.readouterr().err
     assert main([*given, "--horizon", "fixed:2", "--k-max", "2", "--out", str(tmp_path / "fixed")]) == 0
