@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 
 import pytest
 
@@ -15,6 +16,7 @@ if shutil.which("java") is None:
 
 from itp.envs.base import InfoDict
 from itp.envs.scienceworld.grammar import grammar
+from itp.envs.scienceworld.simulator import POOL
 
 pytestmark = pytest.mark.slow
 TASKS = (
@@ -24,6 +26,12 @@ TASKS = (
     "grow-plant/30",
 )
 REFUSED = "No known action matches that input."
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_jvm_is_left_to_others() -> Iterator[None]:
+    yield
+    POOL.close()
 
 
 def held(info: InfoDict) -> Grammar:

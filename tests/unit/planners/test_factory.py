@@ -10,26 +10,14 @@ from itp.cli.main import main
 from itp.trace.store import TraceStore
 from models import save_policy
 
-PLAY = (
-    "eval",
-    "--env",
-    "household",
-    "--split",
-    "valid",
-    "--episodes",
-    "1",
-    "--max-steps",
-    "2",
-    "--world-model",
-    "rules",
-)
+PLAY = ("--env", "household", "--split", "valid", "--episodes", "1", "--max-steps", "2", "--world-model", "rules")
 
 
 def test_a_fixed_horizon_may_be_longer_than_the_k_heads_and_a_learned_one_may_not(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     policy = save_policy(tmp_path / "policy", k_max=1)
-    given = (*PLAY, "rules", "--planner", "itp", "--policy", policy, "--avoid", "for good")
+    given = ("eval", *PLAY, "--planner", "itp", "--policy", policy, "--avoid", "for good")
     assert main([*given, "--horizon", "fixed:2", "--out", str(tmp_path / "no")]) == 2
     assert "raise --k-max" in capfd.readouterr().err
     assert main([*given, "--horizon", "fixed:2", "--k-max", "2", "--out", str(tmp_path / "fixed")]) == 0

@@ -215,7 +215,7 @@ def test_a_horizon_beyond_the_k_head_is_refused_not_clamped(tmp_path: Path) -> N
     with pytest.raises(ConfigError, match=r"fixed:7 exceeds K_max=3"):
         build_planner(PlannerSpec("itp", "fixed:7", policy=policy, world_model="rules"))
     with pytest.raises(CheckpointError, match=r"K_max=3, but K_max=7 is asked for"):
-        build_planner(PlannerSpec("itp", "fixed:7", policy=policy, world_model="rules", k_max=7))
+        build_planner(PlannerSpec("itp", "learned", policy=policy, world_model="rules", k_max=7))
 
 
 def test_a_learned_horizon_needs_a_k_head(tmp_path: Path) -> None:
