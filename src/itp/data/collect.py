@@ -153,6 +153,8 @@ def _check(config: Config) -> None:
         raise ConfigError(f"--behaviour {config.behaviour} is unknown: choose one of {', '.join(BEHAVIOURS)}")
     if config.behaviour == "policy" and not config.policy:
         raise ConfigError("--behaviour policy needs --policy PATH")
+    if config.action and config.behaviour != "policy":
+        raise ConfigError(f"--action {config.action} needs --behaviour policy: an expert writes nothing; leave it out")
     if not config.epsilon or len({*config.epsilon}) < len(config.epsilon):
         raise ConfigError(f"--epsilon {' '.join(f'{e:g}' for e in config.epsilon)}: give each noise level once")
     config.cluster.check()

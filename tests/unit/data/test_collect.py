@@ -93,6 +93,8 @@ def test_shards_play_every_task_once_between_them_as_the_whole_run_does(tmp_path
 def test_a_shard_without_tasks_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert collect(tmp_path / "out", "--episodes", "2", "--shard", "3/3") == 2
     assert "make fewer shards" in capsys.readouterr().err
+    assert collect(tmp_path / "out", "--action", "constrained") == 2
+    assert "needs --behaviour policy" in capsys.readouterr().err
 
 
 def test_a_policy_at_play_may_be_held_to_the_commands_that_are_listed(tmp_path: Path) -> None:

@@ -99,23 +99,6 @@ def test_a_random_model_writes_nothing_but_allowed_commands(
     assert [one.text for one in alone] == [c.text for c in completions]
 
 
-def test_a_model_that_keeps_to_the_commands_anyway_writes_what_it_would_without() -> None:
-    model = lm()
-    sampling = Sampling(max_new_tokens=12)
-    free = model.generate(PROMPTS, sampling)
-
-    class Anything:
-        def viable(self, text: str) -> bool:
-            return True
-
-        def whole(self, text: str) -> bool:
-            return True
-
-    held = model.generate_held(PROMPTS, sampling, [Anything()] * 3)
-    plain = [c for c in free if "\ufffd" not in c.text and c.finished]
-    assert [c.text for c in held if c.text in {p.text for p in plain}] == [p.text for p in plain]
-
-
 def test_a_token_without_text_gets_nobody_nearer_to_a_command() -> None:
     allowed = allowed_by(OneOf(["ab"]), lambda ids: "".join("abz"[i] if i < 3 else "" for i in ids), [9])
     assert allowed([0])

@@ -35,8 +35,6 @@ def test_a_random_policy_writes_admissible_commands_only(tmp_path: Path) -> None
         assert steps
         assert all(step.decision.action in (step.admissible or ()) for step in steps)
         assert name == "act" or any(len(step.decision.foresight) for step in steps)
-        tried = [t.steps[0].action for step in steps for t in step.decision.passed_over]
-        assert not tried or name == "itp"
 
 
 @pytest.mark.parametrize(

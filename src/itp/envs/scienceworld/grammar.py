@@ -1,8 +1,8 @@
 """What the simulator's parser understands, as a `CommandGrammar`: `--env-option commands=grammar`.
 
 The list of valid actions names each thing in one way only, and the simulator's own gold paths use others ("thermometer
-in inventory", "anode in red light bulb"). Templates with all names of all things in sight cover both: every step of the
-gold paths is among them (tests/integration/test_scienceworld_grammar.py). They hold nonsense too ("eat kitchen").
+in inventory", "anode in red light bulb"). Templates with all names of all things in sight cover both: the steps of gold
+paths are among them (tests/integration/test_scienceworld_grammar.py). They hold nonsense too ("eat kitchen").
 """
 
 from __future__ import annotations
