@@ -110,6 +110,10 @@ class ImaginedTrajectory:
         """The first `horizon` imagined steps."""
         return ImaginedTrajectory(self.steps[:horizon])
 
+    def last(self) -> ImaginedTrajectory:
+        """The last imagined step alone."""
+        return ImaginedTrajectory(self.steps[-1:])
+
 
 @dataclass(frozen=True, slots=True)
 class HorizonChosen:

@@ -120,6 +120,20 @@ def test_a_tidy_plan_wins_sooner_and_outlives_detours() -> None:
     env.close()
 
 
+def test_a_tidy_plan_chooses_what_is_listed_first_and_readings_can_be_compared() -> None:
+    env = make_env("scienceworld", split="sim-train", expert="tidy", readings="compared")
+    _, info = env.reset(options={"task_id": "find-plant/7"})
+    assert "focus on cherry tree in flower pot 2" in info.get("expert_plan", [])
+    _, info = env.reset(options={"task_id": "use-thermometer/0"})
+    texts = []
+    while plan := info.get("expert_plan"):
+        text, _, _, _, info = env.step(plan[0])
+        texts.append(text)
+    assert info["won"]
+    assert any(text.endswith(" degrees celsius (below 100.0 degrees celsius)") for text in texts)
+    env.close()
+
+
 def test_focusing_on_the_wrong_thing_is_irreversible(env: ScienceWorldTextEnv) -> None:
     env.reset(options={"task_id": "boil/0"})
     wrong = next(command for command in env.valid_actions() if command.startswith("focus on") and "door" in command)

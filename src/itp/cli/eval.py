@@ -85,6 +85,8 @@ class Config(EnvFlags):
     avoid_returns: bool = True
     """With --avoid: pass over commands that lead back to where the episode has been, too. A learned world model that
     takes one place for another is better not believed in this (--no-avoid-returns)."""
+    foresight: str = "full"
+    """What of the foresight itp reads: full (every imagined step) or last (the last one alone; an ablation)."""
     knowledge: str = ""
     """World knowledge model, for --planner wkm: a folder written by `itp train wkm`."""
     gamma: float = 0.4
@@ -177,13 +179,14 @@ def all_tasks(config: Config) -> list[str]:
 def check(config: Config) -> None:
     """Refuse flags that cannot work, before anything is loaded or written."""
     from itp.harness.shards import Shard
-    from itp.planners.factory import ACTION_MODES, PLANNERS, check_wkm
+    from itp.planners.factory import ACTION_MODES, FORESIGHTS, PLANNERS, check_wkm
     from itp.planners.horizon import check_horizon
     from itp.planners.prompt_factory import check_prompted
 
     _check_choice("--planner", config.planner, PLANNERS)
     if config.action:
         _check_choice("--action", config.action, ACTION_MODES)
+    _check_choice("--foresight", config.foresight, FORESIGHTS)
     for flag, value, least in (
         ("--episodes", config.episodes, 0),
         ("--batch-size", config.batch_size, 1),
@@ -207,6 +210,10 @@ def check(config: Config) -> None:
         raise ConfigError("--avoid takes texts, and works with --planner itp only: leave it out")
     if not (config.avoid or config.avoid_returns):
         raise ConfigError("--no-avoid-returns does nothing without --avoid: leave it out, or give --avoid texts")
+    if config.foresight != "full" and (config.planner != "itp" or is_prompted(config.planner, config.policy)):
+        raise ConfigError(
+            f"--foresight {config.foresight} works with --planner itp and a trained policy only: leave it out"
+        )
     if is_prompted(config.planner, config.policy):
         check_prompted(planner_spec(config))
         return
@@ -270,6 +277,7 @@ def planner_spec(config: Config) -> PlannerSpec:
         max_steps=config.max_steps,
         avoid=config.avoid,
         avoid_returns=config.avoid_returns,
+        foresight=config.foresight,
     )
 
 

@@ -71,9 +71,13 @@ def likeliest_first(logprobs: Sequence[float]) -> list[int]:
     return sorted(range(len(logprobs)), key=lambda i: -logprobs[i])
 
 
-def first_warning(foresight: ImaginedTrajectory, avoid: Sequence[str]) -> int:
-    """Steps before the first one that tells of what is to be avoided; all of them when none does."""
-    told = (n for n, step in enumerate(foresight.steps) if any(text in step.observation for text in avoid))
+def first_warning(foresight: ImaginedTrajectory, avoid: Sequence[str], last_only: bool = False) -> int:
+    """Steps before the first one that tells of what is to be avoided; all of them when none does.
+
+    With `last_only` the steps before the last one are not read.
+    """
+    seen = list(enumerate(foresight.steps))[-1 if last_only else 0 :]
+    told = (n for n, step in seen if any(text in step.observation for text in avoid))
     return next(told, len(foresight))
 
 
@@ -83,13 +87,18 @@ def situations(state: State, situation: Callable[[State], str]) -> Counter[str]:
 
 
 def returns(
-    state: State, foresight: ImaginedTrajectory, visited: Counter[str], situation: Callable[[State], str]
+    state: State,
+    foresight: ImaginedTrajectory,
+    visited: Counter[str],
+    situation: Callable[[State], str],
+    last_only: bool = False,
 ) -> int:
-    """How often the episode has been in the situation that the first imagined step leads to."""
+    """How often the episode has been in the situation that the first imagined step leads to, or else the last one."""
     if not foresight.steps:
         return 0
-    step = foresight.steps[0]
-    return visited[situation(state.extend(step.action, step.observation))]
+    for step in foresight.steps if last_only else foresight.steps[:1]:
+        state = state.extend(step.action, step.observation)
+    return visited[situation(state)]
 
 
 class AvoidingPlanner:
@@ -108,6 +117,7 @@ class AvoidingPlanner:
         constrained: hold what it writes to the environment's list or grammar of commands.
         avoid_returns: pass over commands that lead back; a learned world model that takes one place for another is
             better not believed in this.
+        last_only: read the last imagined step alone (an ablation).
         rank: log-probabilities of a decision's commands to their order, the first to be tried first; by default the
             likeliest first. A2C draws it.
     """
@@ -124,6 +134,7 @@ class AvoidingPlanner:
         writes: bool = False,
         constrained: bool = False,
         avoid_returns: bool = True,
+        last_only: bool = False,
         rank: Callable[[Sequence[float]], list[int]] = likeliest_first,
     ) -> None:
         self.policy, self.world_model, self.horizon = policy, world_model, horizon
@@ -131,7 +142,7 @@ class AvoidingPlanner:
         self.avoid = tuple(avoid)
         self.candidates = candidates
         self.sampling, self.writes, self.constrained = sampling, writes, constrained
-        self.avoid_returns = avoid_returns
+        self.avoid_returns, self.last_only = avoid_returns, last_only
         self.name = f"itp {horizon.name} avoid"
 
     def decide(self, contexts: Sequence[DecisionContext]) -> list[Decision]:
@@ -184,7 +195,7 @@ class AvoidingPlanner:
         )
         for row, imagination in zip(rows, imaginations, strict=True):
             row.foresights.append(imagination.foresight)
-            row.warnings.append(first_warning(imagination.foresight, self.avoid))
+            row.warnings.append(first_warning(imagination.foresight, self.avoid, self.last_only))
             row.returns.append(self._returns(row, imagination.foresight))
             row.policy_usage += imagination.policy_usage
             row.world_model_usage += imagination.world_model_usage
@@ -195,7 +206,7 @@ class AvoidingPlanner:
             return 0
         if not row.visited:
             row.visited = situations(row.context.state, self._situation)
-        return returns(row.context.state, foresight, row.visited, self._situation)
+        return returns(row.context.state, foresight, row.visited, self._situation, self.last_only)
 
     def _situation(self, state: State) -> str:
         return self.policy.prompts.renderer.situation(state)

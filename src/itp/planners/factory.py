@@ -32,6 +32,7 @@ WRITTEN = ("generate", "constrained")
 """Modes in which a policy writes its commands itself."""
 HEADLESS = ("fixed:", "random", "confidence")
 """Horizons that ask no K-head, and may be longer than its K_max."""
+FORESIGHTS = ("full", "last")
 DEFAULT_K_MAX = 5
 
 
@@ -56,6 +57,7 @@ class PlannerSpec:
         max_steps: step limit of an episode, over which `budget` is spread; None is the usual one.
         avoid: texts of imagined observations that warn of a command; see `itp.planners.avoiding`.
         avoid_returns: with `avoid`, commands that lead back are passed over too.
+        foresight: "full", or "last": the last imagined step alone is read (an ablation).
         prompting, server: how prompted planners ask, and how servers are reached.
     """
 
@@ -77,6 +79,7 @@ class PlannerSpec:
     max_steps: int | None = None
     avoid: tuple[str, ...] = ()
     avoid_returns: bool = True
+    foresight: str = "full"
     prompting: PromptFlags = field(default_factory=PromptFlags)
     server: ServerFlags = field(default_factory=ServerFlags)
 
@@ -183,6 +186,7 @@ def _build_model_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | No
             writes=action in WRITTEN,
             constrained=action == "constrained",
             avoid_returns=spec.avoid_returns,
+            last_only=spec.foresight == "last",
         )
     return ItpPlanner(
         policy,
@@ -190,6 +194,7 @@ def _build_model_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | No
         horizon,
         action_mode=action,
         action_sampling=sampling,
+        last_only=spec.foresight == "last",
         name=f"itp {horizon.name}",
     )
 

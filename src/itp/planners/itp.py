@@ -15,7 +15,7 @@ from itp.lm.base import Sampling
 from itp.lm.constraint import constraint_of
 from itp.planners.horizon import HorizonChoice, HorizonSelector, tell_horizons
 from itp.policy.model import Policy
-from itp.types import Decision, DecisionContext, Usage
+from itp.types import Decision, DecisionContext, ImaginedTrajectory, Usage
 from itp.world_model.base import WorldModel
 from itp.world_model.imagination import Imagination, imagine
 
@@ -35,6 +35,7 @@ class ItpPlanner:
             none, it generates); "generate" decodes greedily and never repairs the text; "constrained" decodes what the
             environment's list or grammar of commands allows.
         action_sampling: how a generated action is decoded.
+        last_only: show the policy the last imagined step alone (an ablation).
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class ItpPlanner:
         *,
         action_mode: ActionMode = "score",
         action_sampling: Sampling = ACTION,
+        last_only: bool = False,
         name: str = "itp",
     ) -> None:
         self.policy = policy
@@ -52,6 +54,7 @@ class ItpPlanner:
         self.horizon = horizon
         self.action_mode = action_mode
         self.action_sampling = action_sampling
+        self.last_only = last_only
         self.name = name
 
     def decide(self, contexts: Sequence[DecisionContext]) -> list[Decision]:
@@ -92,7 +95,7 @@ class ItpPlanner:
     ) -> list[tuple[str, str, str, Usage]]:
         start = time.perf_counter()
         candidates = [context.admissible or () for context in contexts]
-        scores = self.policy.score_actions([c.state for c in contexts], [i.foresight for i in imaginations], candidates)
+        scores = self.policy.score_actions([c.state for c in contexts], self._shown(imaginations), candidates)
         seconds = (time.perf_counter() - start) / len(contexts)
         results = []
         for commands, score in zip(candidates, scores, strict=True):
@@ -107,7 +110,7 @@ class ItpPlanner:
         start = time.perf_counter()
         held = [constraint_of(context) for context in contexts] if self.action_mode == "constrained" else None
         completions = self.policy.generate_actions(
-            [c.state for c in contexts], [i.foresight for i in imaginations], self.action_sampling, constraints=held
+            [c.state for c in contexts], self._shown(imaginations), self.action_sampling, constraints=held
         )
         seconds = (time.perf_counter() - start) / len(contexts)
         results = []
@@ -116,6 +119,9 @@ class ItpPlanner:
             usage = Usage(completion.prompt_tokens, completion.completion_tokens, 1, seconds)
             results.append((completion.text, completion.text, "exact" if known else "unparsed", usage))
         return results
+
+    def _shown(self, imaginations: Sequence[Imagination]) -> list[ImaginedTrajectory]:
+        return [i.foresight.last() if self.last_only else i.foresight for i in imaginations]
 
     def _decision(
         self, choice: HorizonChoice, imagination: Imagination, action: str, raw: str, parse: str, usage: Usage

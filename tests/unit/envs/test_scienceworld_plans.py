@@ -16,16 +16,16 @@ GOLD = (
 
 
 def test_a_tidy_plan_teleports_looks_once_and_leaves_out_what_does_nothing() -> None:
-    assert tidy(GOLD) == [
+    assert tidy(GOLD, Tidying(waterings=0)) == [
         "teleport to kitchen", "look around", "pick up thermometer", "teleport to kitchen", "wait", "wait1", "wait1",
         "focus on water",
     ]  # fmt: skip
 
 
 def test_each_caution_leaves_more_of_the_gold_path_as_it_is() -> None:
-    assert tidy(GOLD, Tidying(tens=False)).count("wait1") == 12
+    assert tidy(GOLD, Tidying(tens=False, waterings=0)).count("wait1") == 12
     assert "look around" not in tidy(GOLD, Tidying(look=False))
-    walk = tidy(GOLD, Tidying(False, False, False))
+    walk = tidy(GOLD, CAUTION[-1])
     assert [action for action in walk if action.startswith(("go", "teleport"))] == [
         "go to hallway",
         "go to kitchen",
@@ -74,6 +74,7 @@ def test_detours_are_no_step_of_the_plan_and_no_focus_out_of_turn() -> None:
     ("options", "message"),
     [
         ({"expert": "neat"}, "expert 'neat' is unknown; scienceworld has False, True, tidy"),
+        ({"readings": "rounded"}, "readings 'rounded' is unknown; scienceworld has plain, compared"),
         ({"commands": "detours"}, "give expert=tidy as well"),
         ({"expert": "tidy", "simplifications": "openDoors"}, "leave simplifications at easy"),
     ],

@@ -79,6 +79,16 @@ def test_a_shorter_look_sees_less() -> None:
     assert decide(rotten, FixedHorizon(0)).action == "cross"
 
 
+def test_who_reads_the_last_step_alone_is_not_warned_of_what_comes_before_it() -> None:
+    def once(state: State, action: str) -> str:
+        """Only the first crossing is told of as fatal."""
+        return "The bridge falls for good." if action == "cross" and not state.history else "Nothing."
+
+    assert decide(once).action == "wait"
+    assert decide(once, last_only=True).action == "cross"
+    assert decide(rotten, FixedHorizon(1), last_only=True).action == "wait"
+
+
 def test_without_a_warning_it_is_the_policys_own_choice_at_the_cost_of_one_foresight() -> None:
     decision = decide(lambda state, action: "Nothing.")
     assert decision.action == "cross"
@@ -194,6 +204,12 @@ def test_flags(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lone = ["--planner", "itp", "--world-model", "rules", "--no-avoid-returns"]
     assert main(["eval", *lone, "--policy", policy, "--out", str(tmp_path / "x")]) == 2
     assert "--no-avoid-returns does nothing without --avoid" in capsys.readouterr().err
+    for flags, message in (
+        (["--planner", "act", "--foresight", "last"], "--foresight last works with --planner itp"),
+        (["--planner", "itp", "--world-model", "rules", "--foresight", "none"], "choose one of full, last"),
+    ):
+        assert main(["eval", *flags, "--policy", policy, "--out", str(tmp_path / "x")]) == 2
+        assert message in capsys.readouterr().err
     for flags in (["--planner", "act"], ["--planner", "itp-i"]):
         assert main(["eval", *flags, "--policy", policy, "--avoid", "breaks", "--out", str(tmp_path / "x")]) == 2
         assert "works with --planner itp only" in capsys.readouterr().err

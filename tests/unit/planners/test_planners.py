@@ -14,7 +14,8 @@ from itp.planners.factory import PlannerSpec, build_planner
 from itp.planners.horizon import FixedHorizon, HorizonSelector, LearnedHorizon, RandomHorizon, parse_horizon
 from itp.planners.itp import ItpPlanner
 from itp.planners.simple import ExpertPlanner, RandomPlanner
-from itp.types import Decision, DecisionContext, State, Usage
+from itp.state_text.prompts import PromptBuilder
+from itp.types import Decision, DecisionContext, ImaginedTrajectory, State, Usage
 from models import (
     ScriptedPolicy,
     ScriptedWorldModel,
@@ -160,6 +161,26 @@ def test_a_sampled_horizon_is_drawn_from_the_k_head_by_the_contexts_own_seed() -
         assert counts[k] / 600 == pytest.approx(p, abs=0.08)
     assert sampled.select(batch[:3][::-1]) == choices[:3][::-1]
     assert sampled.name == "sampled"
+
+
+@pytest.mark.parametrize("mode", ["score", "generate"])
+def test_an_ablated_policy_is_shown_the_last_imagined_step_alone(
+    mode: Literal["score", "generate"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[int] = []
+    see = PromptBuilder.act
+
+    def spy(self: PromptBuilder, state: State, foresight: ImaginedTrajectory | None = None) -> str:
+        shown.append(len(foresight or ()))
+        return see(self, state, foresight)
+
+    monkeypatch.setattr(PromptBuilder, "act", spy)
+    policy, world, horizon = make_policy(), make_world_model(), FixedHorizon(3)
+    (whole,) = ItpPlanner(policy, world, horizon, action_mode=mode).decide(contexts(1))
+    assert shown[-1] == 3
+    (ablated,) = ItpPlanner(policy, world, horizon, action_mode=mode, last_only=True).decide(contexts(1))
+    assert shown[-1] == 1
+    assert ablated.foresight == whole.foresight
 
 
 @pytest.mark.parametrize("horizon", [FixedHorizon(2), RandomHorizon(3)])

@@ -14,7 +14,9 @@ from typing import Any, Self
 
 from itp.envs.base import InfoDict, TextEnv, check_step
 from itp.envs.scienceworld.grammar import grammar
+from itp.envs.scienceworld.plain import by_full_name, first_listed
 from itp.envs.scienceworld.plans import CAUTION, Plan, detours, tidy
+from itp.envs.scienceworld.readings import READINGS, compared
 from itp.envs.scienceworld.simulator import POOL, SIMPLIFICATIONS, TIMEOUT, Answer, Simulator, official_env
 from itp.envs.scienceworld.splits import max_steps as field_max_steps
 from itp.envs.scienceworld.splits import task_ids
@@ -37,6 +39,7 @@ def make_scienceworld_env(
     simplifications: str = "easy",
     commands: str = "none",
     expert: bool | str = False,
+    readings: str = "plain",
     timeout: float = TIMEOUT,
 ) -> TextEnv:
     """Create the environment; a JVM is started at the first reset.
@@ -56,13 +59,19 @@ def make_scienceworld_env(
             a policy at play: the grammar, and a list of focuses on all that is in sight, most of them fatal.
         expert: fill `info["expert_plan"]` with the rest of the simulator's gold path, as long as it is followed.
             "tidy" is half as long and outlives detours: see `itp.envs.scienceworld.plans`.
+        readings: "compared" says after every temperature on which side of the task's limit it is; "plain" leaves the
+            simulator's text as it is.
         timeout: seconds that one call of the simulator may take.
 
     Raises:
         ConfigError: an argument has a value that is not allowed.
         DataError: a split file is missing.
     """
-    for name, value, allowed in (("engine", engine, ENGINES), ("commands", commands, COMMANDS)):
+    for name, value, allowed in (
+        ("engine", engine, ENGINES),
+        ("commands", commands, COMMANDS),
+        ("readings", readings, READINGS),
+    ):
         if value not in allowed:
             raise ConfigError(f"{name} {value!r} is unknown; scienceworld has {', '.join(allowed)}")
     for word in filter(None, simplifications.split(",")):
@@ -85,6 +94,7 @@ def make_scienceworld_env(
         simplifications=simplifications,
         commands=commands,
         expert=expert,
+        readings=readings,
         timeout=timeout,
     )
 
@@ -102,6 +112,7 @@ class ScienceWorldTextEnv(TextEnv):
         simplifications: see `make_scienceworld_env`; electrical tasks go without noElectricalAction.
         commands: fill `info["admissible_commands"]`: see `make_scienceworld_env`.
         expert: fill `info["expert_plan"]`.
+        readings: "compared" or "plain": see `make_scienceworld_env`.
         timeout: seconds that one call of the simulator may take.
     """
 
@@ -114,12 +125,13 @@ class ScienceWorldTextEnv(TextEnv):
         simplifications: str = "easy",
         commands: str = "none",
         expert: bool | str = False,
+        readings: str = "plain",
         timeout: float = TIMEOUT,
     ) -> None:
         super().__init__()
         self._task_ids = tuple(task_ids)
         self.max_steps = max_steps
-        self._official, self._commands, self._expert = official, commands, expert
+        self._official, self._commands, self._expert, self._readings = official, commands, expert, readings
         self._simplifications, self._timeout = simplifications, timeout
         self._simulator: Simulator | None = None
         self._library_env: Any = None
@@ -182,7 +194,8 @@ class ScienceWorldTextEnv(TextEnv):
         limit = self.max_steps or field_max_steps(self._task_id.partition("/")[0])
         truncated = not terminated and len(self._actions) >= limit
         self._running = not (terminated or truncated)
-        return answer.text, reward, terminated, truncated, self._info(simulator, answer.text)
+        text = compared(answer.text, self._task) if self._readings == "compared" else answer.text
+        return text, reward, terminated, truncated, self._info(simulator, answer.text)
 
     def _act(self, simulator: Simulator, action: str) -> Answer:
         if self._official:
@@ -211,6 +224,7 @@ class ScienceWorldTextEnv(TextEnv):
             simplifications=self._simplifications,
             commands=self._commands,
             expert=self._expert,
+            readings=self._readings,
             timeout=self._timeout,
         )
         if self._simulator is not None:
@@ -230,14 +244,27 @@ class ScienceWorldTextEnv(TextEnv):
         name, _, variation = self._task_id.partition("/")
         simulator.load(name, int(variation), self._simplifications, True)
         gold = simulator.gold_path()
-        for how in CAUTION:
-            plan = tidy(gold, how)
-            simulator.load(name, int(variation), self._simplifications, False)
-            if any(simulator.step(action).score >= WON for action in plan):
-                break
-        else:
-            plan = gold
-        return _TIDY_PLANS.setdefault(key, plan)
+        for plan in dict.fromkeys(tuple(tidy(gold, how)) for how in CAUTION):
+            texts = self._replayed(simulator, plan)
+            if texts is None:
+                continue
+            task = simulator.task_description()
+            listed = first_listed(plan, texts, task)
+            listed = listed if self._replayed(simulator, listed) else list(plan)
+            named = (other for other in by_full_name(listed, task) if self._replayed(simulator, other))
+            return _TIDY_PLANS.setdefault(key, next(named, listed))
+        return _TIDY_PLANS.setdefault(key, list(gold))
+
+    def _replayed(self, simulator: Simulator, plan: Sequence[str]) -> list[str] | None:
+        """What is read before each step of a plan, up to the one that wins; None where none does."""
+        name, _, variation = self._task_id.partition("/")
+        texts = [simulator.load(name, int(variation), self._simplifications, False)]
+        for action in plan:
+            answer = simulator.step(action)
+            if answer.score >= WON:
+                return texts
+            texts.append(answer.text)
+        return None
 
     def close(self) -> None:
         """Give the JVM back to the pool, which ends with this process. Calling it twice is harmless."""

@@ -16,6 +16,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from itp.envs.scienceworld.plain import hurried, plain
+
 GO, TELEPORT, LOOK, WAIT, WAIT_TEN = "go to ", "teleport to ", "look around", "wait1", "wait"
 ROOMS = ("art studio", "bathroom", "bedroom", "foundry", "greenhouse", "hallway", "kitchen", "living room", "outside",
          "workshop")  # fmt: skip
@@ -43,14 +45,25 @@ class Tidying:
         teleport: put one `teleport` in the place of a walk.
         look: look around in a room that is entered for the first time.
         tens: put `wait` in the place of ten `wait1`.
+        plain: make free choices in a fixed order (`itp.envs.scienceworld.plain`).
+        waterings: put `wait` in the place of five or more `wait1`, and leave out rounds with the jug after so many; 0
+            does neither.
     """
 
     teleport: bool = True
     look: bool = True
     tens: bool = True
+    plain: bool = True
+    waterings: int = 1
 
 
-CAUTION = (Tidying(), Tidying(tens=False), Tidying(look=False, tens=False), Tidying(False, False, False))
+CAUTION = (
+    *(Tidying(waterings=most) for most in (1, 2, 9, 0)),
+    Tidying(plain=False, waterings=0),
+    Tidying(tens=False, plain=False, waterings=0),
+    Tidying(look=False, tens=False, plain=False, waterings=0),
+    Tidying(False, False, False, False, 0),
+)
 """From the tidiest to the most cautious."""
 
 
@@ -79,6 +92,8 @@ def tidy(gold: Sequence[str], how: Tidying = CAUTION[0]) -> list[str]:
         if how.look and room not in seen and following != LOOK:
             plan.append(LOOK)
         seen.add(room)
+    plan = plain(plan) if how.plain else plan
+    plan = hurried(plan, how.waterings) if how.waterings else plan
     return list(_tens(plan)) if how.tens else plan
 
 
