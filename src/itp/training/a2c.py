@@ -20,7 +20,7 @@ from itp.errors import ConfigError
 from itp.training.advantages import COST_MODES
 from itp.training.tracking import check_logger
 
-ACTION_MODES = ("score", "generate")
+ACTION_MODES = ("score", "generate", "constrained")
 LIMITS = ("bootstrap", "loss")
 LR_SCHEDULES = ("constant", "linear")
 EVAL_HORIZONS = ("learned", "sampled")
@@ -50,10 +50,11 @@ class Config(EnvFlags):
     max_steps: int | None = 30
     """Actions after which an episode is truncated."""
     action: str = "score"
-    """How actions are drawn: score (among the admissible commands) or generate (free text, as the paper does)."""
+    """How actions are drawn: score (among the admissible commands) or generate (free text, as the paper does); with
+    --avoid also constrained (text held to the environment's list or grammar of commands)."""
     avoid: tuple[str, ...] = ()
     """Play as `itp eval --avoid`: foresight serves to pass over commands whose future tells of one of these texts. What
-    is learnt is K, and the policy's first draw; with --action generate K alone, and commands are written greedily."""
+    is learnt is K, and the policy's first draw; K alone where it writes its commands (greedily)."""
     avoid_returns: bool = True
     """With --avoid: pass over commands that lead back to where the episode has been, too."""
     lambda_k: float = 0.01
@@ -142,9 +143,14 @@ class Config(EnvFlags):
     """Of sampling and tasks."""
 
     @property
+    def writes(self) -> bool:
+        """Whether the policy writes its commands itself."""
+        return self.action != "score"
+
+    @property
     def generates(self) -> bool:
         """Whether the policy answers for texts that it samples, rather than for choices among candidates."""
-        return self.action == "generate" and not self.avoid
+        return self.writes and not self.avoid
 
 
 def run(config: Config) -> None:
@@ -192,5 +198,10 @@ def _check(config: Config) -> None:
         raise ConfigError(f"--history-steps {config.history_steps} is too small: give 1 or more")
     if config.irreversible_penalty is not None and config.irreversible_penalty < 0:
         raise ConfigError(f"--irreversible-penalty {config.irreversible_penalty} is negative: give 0 or more")
-    if config.action_entropy and config.action == "generate":
+    if config.action == "constrained" and not config.avoid:
+        raise ConfigError(
+            "--action constrained needs --avoid: without it the policy answers for the texts it samples, as they are; "
+            "give --avoid texts, or --action generate"
+        )
+    if config.action_entropy and config.writes:
         raise ConfigError("--action-entropy needs --action score: generated text has no list to take an entropy over")

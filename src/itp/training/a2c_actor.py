@@ -24,7 +24,7 @@ from itp.policy.model import Policy
 from itp.training.a2c import Config
 from itp.training.a2c_eval import looking
 from itp.training.advantages import horizon_cost
-from itp.types import DecisionContext, ImaginedTrajectory, State, Usage
+from itp.types import CommandGrammar, DecisionContext, ImaginedTrajectory, State, Usage
 from itp.world_model.base import WorldModel
 from itp.world_model.imagination import Imagination, imagine
 
@@ -59,6 +59,7 @@ class _Slot:
     episode: Episode
     state: State
     commands: tuple[str, ...]
+    grammar: CommandGrammar | None = None
 
 
 class Actor:
@@ -161,11 +162,11 @@ class Actor:
         are not drawn: then it answers for K alone.
         """
         self._orders.clear()
-        writes = self.config.action == "generate"
-        listed = [self.slots[n].commands for n in range(len(states))]
+        writes, slots = self.config.writes, [self.slots[n] for n in range(len(states))]
+        listed = [slot.commands for slot in slots]
         rank = likeliest_first if writes else self._draw_order
         planner = looking(self.policy, self.world_model, DrawnHorizon(horizons), self.config, rank)
-        decisions = planner.decide([DecisionContext(s, commands) for s, commands in zip(states, listed, strict=True)])
+        decisions = planner.decide([DecisionContext(slot.state, slot.commands, grammar=slot.grammar) for slot in slots])
         if writes:  # nothing was drawn, and nothing is learnt from the one candidate
             listed, self._orders = [(decision.action,) for decision in decisions], [[0]] * len(decisions)
         transitions = [
@@ -187,7 +188,7 @@ class Actor:
     ) -> tuple[list[Transition], list[str]]:
         """Draw an action for every environment, by score or by generation."""
         foresights = [i.foresight for i in imagined]
-        if self.config.action == "generate":
+        if self.config.generates:
             sampling = Sampling(
                 self.config.action_tokens, self.config.temperature, self.config.top_p, self.random.getrandbits(32)
             )
@@ -216,7 +217,7 @@ class Actor:
             self._begin(n)
             return
         self.failures = 0
-        invalid = config.action == "generate" and bool(slot.commands) and command not in slot.commands
+        invalid = config.writes and bool(slot.commands) and command not in slot.commands
         cost = horizon_cost(
             config.cost,
             config.lambda_k,
@@ -248,7 +249,7 @@ class Actor:
     def _extend(self, n: int, command: str, outcome: Turn) -> None:
         slot = self.slots[n]
         slot.state = slot.state.extend(command, outcome.observation)
-        slot.commands = self._commands(outcome)
+        slot.commands, slot.grammar = self._commands(outcome), outcome.info.get("command_grammar")
 
     def _begin(self, n: int, episode: Episode | None = None) -> None:
         """Start an episode; a task that cannot be started is passed over."""
@@ -257,7 +258,8 @@ class Actor:
             outcome = self.envs.reset({n: episode})[n]
             if isinstance(outcome, Turn):
                 state = State(outcome.info["task"], outcome.observation)
-                self.slots[n] = _Slot(episode, state, self._commands(outcome))
+                grammar = outcome.info.get("command_grammar")
+                self.slots[n] = _Slot(episode, state, self._commands(outcome), grammar)
                 return
             self._failed(outcome)
             episode = None

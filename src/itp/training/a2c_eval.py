@@ -20,7 +20,7 @@ from itp.world_model.base import WorldModel
 
 def evaluate(policy: Policy, world_model: WorldModel, task_ids: Sequence[str], config: Config) -> dict[str, float]:
     """Success rate, return, mean K and steps of greedy play on some tasks, as `itp eval` would play them."""
-    mode = "score" if config.action == "score" else "generate"
+    mode = "generate" if config.writes else "score"
     horizon = LearnedHorizon(policy, sampled=config.eval_horizon == "sampled")
     planner = (
         looking(policy, world_model, horizon, config)
@@ -61,7 +61,8 @@ def looking(
         horizon,
         config.avoid,
         sampling=Sampling(max_new_tokens=config.action_tokens),
-        writes=config.action == "generate",
+        writes=config.writes,
+        constrained=config.action == "constrained",
         avoid_returns=config.avoid_returns,
         rank=rank,
     )

@@ -242,6 +242,25 @@ def test_a_policy_that_writes_its_commands_looks_first_too_and_answers_for_k_alo
     assert all(float(scores[0]) == 0 for scores in actions), "one candidate has no gradient"
 
 
+def test_what_a_policy_writes_is_held_to_the_environments_commands() -> None:
+    policy, judged = make_policy("history-v1", k_max=1, fresh=True), {}
+    for action in ("constrained", "generate"):
+        settings = config(rollout=2, envs=4, avoid=("for good",), action=action, action_tokens=24)
+        player = make_actor(settings, policy, _Foretold("never"))
+        step_envs, known = player.envs.step, []
+
+        def step(actions: dict[int, str], player: Any = player, step_envs: Any = step_envs, known: Any = known) -> Any:
+            known += [command in player.slots[n].commands for n, command in actions.items()]
+            return step_envs(actions)
+
+        player.envs.step = step
+        player.collect()
+        judged[action] = known
+    assert len(judged["constrained"]) == 8
+    assert all(judged["constrained"])
+    assert not all(judged["generate"])
+
+
 def test_gradients_of_the_loss_are_those_of_a_plain_float64_computation() -> None:
     policy = make_policy(k_max=2, fresh=True)
     settings = config(temperature=0.7, alpha=0.7, beta=0.05, action_entropy=0.03)
@@ -498,6 +517,7 @@ def test_evaluation_splits_are_refused(
         (["--eval-every", "-1"], "--eval-every -1 is too small: give 0 or more"),
         (["--action", "guess"], "--action guess is unknown: choose one of score, generate"),
         (["--top-p", "0"], "--top-p 0.0 is not allowed: give a share above 0, up to 1"),
+        (["--action", "constrained"], "--action constrained needs --avoid"),
         (["--action", "generate", "--action-entropy", "0.1"], "--action-entropy needs --action score"),
         (["--eval-every", "1", "--eval-episodes", "2000"], "--eval-episodes 2000 leaves no task to train on"),
         (["--temperature", "0"], "--temperature 0.0 is too small: exploration needs a value above 0"),
