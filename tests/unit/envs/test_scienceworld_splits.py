@@ -106,3 +106,13 @@ def test_wide_takes_most_tasks_evenly_and_rare_is_its_share_of_those_with_few_va
     assert [task_id for task_id in wide if counts[task_id.partition("/")[0]] <= 20] == list(rare)
     for other in ("valid", "test_seen", "test_unseen"):
         assert not {*wide} & {*task_ids(other)}
+
+
+def test_spare_is_training_play_that_nothing_else_holds() -> None:
+    spare = task_ids("spare")
+    counts = Counter(task_id.partition("/")[0] for task_id in spare)
+    assert set(counts.values()) == {20}
+    assert len(counts) == 8
+    assert {*spare} <= {*task_ids("sim-train")}
+    for other in ("wide", "valid", "test_seen", "test_unseen"):
+        assert not {*spare} & {*task_ids(other)}

@@ -20,11 +20,12 @@ from itp.errors import ConfigError, DataError
 
 DATA_VARIABLE = "SCIENCEWORLD_DATA"
 FIELD_SPLITS = ("train", "test_seen", "test_unseen")
-SPLITS = (*FIELD_SPLITS, "fit", "valid", "wide", "rare", "sim-train", "sim-dev", "sim-test")
+SPLITS = (*FIELD_SPLITS, "fit", "valid", "wide", "rare", "spare", "sim-train", "sim-dev", "sim-test")
 """`valid` is our own tenth of train and `fit` the rest; the "sim" ones are the simulator's, with all variations. `wide`
 is for training: sim-train in the field's tasks, at most `WIDE` variations of each, no pair of valid, test_seen or
-test_unseen among them, and `rare` its share of the tasks with few variations, at most `RARE`."""
-WIDE, RARE = 80, 20
+test_unseen among them, and `rare` its share of the tasks with few variations, at most `RARE`. `spare` is what `wide`
+leaves over, at most `SPARE` of each task: for what must not be learnt from play that the policy knows by heart."""
+WIDE, RARE, SPARE = 80, 20, 20
 MAX_STEPS = 100
 """Step limit of the six tasks that the field leaves out; the simulator's own default."""
 UNSEEN = 10
@@ -85,11 +86,14 @@ def task_ids(split: str, data: str | Path | None = None) -> tuple[str, ...]:
     if split not in SPLITS:
         raise ConfigError(f"split {split!r} is unknown; scienceworld has {', '.join(SPLITS)}")
     field = "train" if split in ("fit", "valid") else split
-    if split in ("wide", "rare"):
+    if split in ("wide", "rare", "spare"):
         held_out = {*task_ids("valid", data), *task_ids("test_seen", data), *task_ids("test_unseen", data)}
         fields = [name for name, task in TASKS.items() if task.train is not None]
         wide = [[f"{name}/{v}" for v in TASKS[name].variations("sim-train")] for name in fields]
         free = [[task_id for task_id in ids if task_id not in held_out] for ids in wide]
+        if split == "spare":
+            left = [[task_id for task_id in ids if task_id not in _evenly(ids, WIDE)] for ids in free]
+            return tuple(task_id for ids in left for task_id in _evenly(ids, SPARE))
         chosen = free if split == "wide" else [ids for ids in free if len(ids) <= RARE]
         return tuple(task_id for ids in chosen for task_id in _evenly(ids, WIDE))
     folder = data or os.environ.get(DATA_VARIABLE)
