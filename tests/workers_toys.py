@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from itp.envs.base import InfoDict, TextEnv
+from itp.types import CommandGrammar
 
 
 class Walk(TextEnv):
@@ -64,10 +65,13 @@ class Walk(TextEnv):
 
 
 class Told(Walk):
-    """A walk that a "jump" spoils for good, for collection: it tells its plan and its commands only when asked to."""
+    """A walk that a "jump" spoils for good, for collection: it tells its plan, its commands and their grammar when asked."""
 
-    def __init__(self, count: int, commands: bool, expert: bool, sleep: float, max_steps: int | None) -> None:
+    def __init__(
+        self, count: int, commands: bool, expert: bool, sleep: float, max_steps: int | None, grammar: bool
+    ) -> None:
         super().__init__(count)
+        self.grammar = grammar
         self.commands, self.expert, self.sleep, self.max_steps = commands, expert, sleep, max_steps or 9
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, InfoDict]:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -85,12 +89,19 @@ class Told(Walk):
         info: InfoDict = {**super().info(), "admissible_commands": None, "irreversible": self.spoilt}
         if self.commands:
             info["admissible_commands"] = ["down", "jump", "up"]
+        if self.grammar:
+            info["command_grammar"] = CommandGrammar(("up", "down"), ())
         if self.expert:
             info["expert_plan"] = ["up"] * (0 if self.spoilt else self.goal - self.value)
         return info
 
 
 def told(
-    count: int = 12, commands: bool = False, expert: bool = False, sleep: float = 0.0, max_steps: int | None = None
+    count: int = 12,
+    commands: bool = False,
+    expert: bool = False,
+    sleep: float = 0.0,
+    max_steps: int | None = None,
+    grammar: bool = False,
 ) -> Told:
-    return Told(count, commands, expert, sleep, max_steps)
+    return Told(count, commands, expert, sleep, max_steps, grammar)

@@ -220,8 +220,9 @@ def _rehearse(config: Config, make_env: Callable[[], TextEnv], task_id: str, pla
         turn = env.reset({0: Episode(task_id, config.seed)})[0]
     if isinstance(turn, Turn):  # a failure will be the episode's, like any other
         commands, plan = turn.info["admissible_commands"], turn.info.get("expert_plan", ())
-        state = State(turn.info["task"], turn.observation)
-        planner.decide([DecisionContext(state, None if commands is None else tuple(commands), 0, tuple(plan))])
+        state, grammar = State(turn.info["task"], turn.observation), turn.info.get("command_grammar")
+        listed = None if commands is None else tuple(commands)
+        planner.decide([DecisionContext(state, listed, 0, tuple(plan), grammar=grammar)])
 
 
 def _collect_level(

@@ -116,6 +116,14 @@ def test_an_environment_that_tells_its_plan_is_played_and_labelled_by_it(tmp_pat
     assert {(step.decision.action, step.expert_action) for t in gold for step in t.steps} == {("up", "up")}
 
 
+def test_a_policy_is_held_to_a_grammar_where_no_commands_are_listed(tmp_path: Path) -> None:
+    policy = ("--behaviour", "policy", "--policy", save_policy(tmp_path / "policy", renderer="history-v1"))
+    told = (*TOLD, *policy, "--epsilon", "0", "--env-option", "expert=true", "grammar=true", "count=4")
+    assert collect(tmp_path / "held", *told, "--action", "constrained", "--action-tokens", "40") == 0
+    held = read(tmp_path / "held" / "policy-0.jsonl")
+    assert {step.decision.action for t in held for step in t.steps} <= {"up", "down"}
+
+
 def test_noise_gives_episodes_of_every_end_and_the_last_line_counts_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
