@@ -65,7 +65,7 @@ class Walk(TextEnv):
 
 
 class Told(Walk):
-    """A walk that a "jump" spoils for good, for collection: it tells its plan, its commands and their grammar when asked."""
+    """A walk that a "jump" spoils for good, for collection: it tells plan, commands and their grammar when asked to."""
 
     def __init__(
         self, count: int, commands: bool, expert: bool, sleep: float, max_steps: int | None, grammar: bool
