@@ -249,7 +249,7 @@ def test_what_a_policy_writes_is_held_to_the_environments_commands() -> None:
         player = make_actor(settings, policy, _Foretold("never"))
         step_envs, known = player.envs.step, []
 
-        def step(actions: dict[int, str], player: Any = player, step_envs: Any = step_envs, known: Any = known) -> Any:
+        def step(actions: Any, player: Any = player, step_envs: Any = step_envs, known: Any = known) -> Any:
             known += [command in player.slots[n].commands for n, command in actions.items()]
             return step_envs(actions)
 
