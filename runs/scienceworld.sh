@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # ScienceWorld, every stage from tidy plans to a table and a report. Needs Java; the field's splits are built in.
 #   bash runs/scienceworld.sh [cpu|gpu] [SEED] [OUT]
-# On two CPU cores it takes about three hours, most of it resets of JVMs and long sequences; the gpu size was never run.
+# Stage by stage it took more than three hours on two CPU cores, most of it resets of JVMs and long sequences. It was never
+# run in one piece, nor was the gpu size.
 # Policy and world model learn from `wide`: variations of the simulator's training split, none of them in `valid` or in
 # the field's test splits. Figures, times and what was learnt from them: RESULTS.md. What the sizes mean: docs/recipes.md.
 source "$(dirname "$0")/common.sh"

@@ -46,7 +46,8 @@ def make_scienceworld_env(
 
     Args:
         split: "train", "test_seen", "test_unseen" (the field's), "fit" and "valid" (nine tenths and one of train), or
-            "sim-train", "sim-dev", "sim-test" (the simulator's, all 30 tasks).
+            "sim-train", "sim-dev", "sim-test" (the simulator's, all 30 tasks); for training "wide", "rare" and "spare":
+            see `itp.envs.scienceworld.splits`.
         engine: "fast" steps the simulator alone; "official" goes through the library's `step`, which recomputes look,
             inventory and all valid actions. The text is the same.
         data: folder of the field's split files; None takes SCIENCEWORLD_DATA, or the same lists recreated.
@@ -250,8 +251,10 @@ class ScienceWorldTextEnv(TextEnv):
                 continue
             task = simulator.task_description()
             listed = first_listed(plan, texts, task)
-            listed = listed if self._replayed(simulator, listed) else list(plan)
-            named = (other for other in by_full_name(listed, task) if self._replayed(simulator, other))
+            listed = listed if listed == [*plan] or self._replayed(simulator, listed) else [*plan]
+            named = (
+                other for other in by_full_name(listed, task) if other != listed and self._replayed(simulator, other)
+            )
             return _TIDY_PLANS.setdefault(key, next(named, listed))
         return _TIDY_PLANS.setdefault(key, list(gold))
 

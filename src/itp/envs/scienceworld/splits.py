@@ -92,7 +92,8 @@ def task_ids(split: str, data: str | Path | None = None) -> tuple[str, ...]:
         wide = [[f"{name}/{v}" for v in TASKS[name].variations("sim-train")] for name in fields]
         free = [[task_id for task_id in ids if task_id not in held_out] for ids in wide]
         if split == "spare":
-            left = [[task_id for task_id in ids if task_id not in _evenly(ids, WIDE)] for ids in free]
+            taken = {task_id for ids in free for task_id in _evenly(ids, WIDE)}
+            left = [[task_id for task_id in ids if task_id not in taken] for ids in free]
             return tuple(task_id for ids in left for task_id in _evenly(ids, SPARE))
         chosen = free if split == "wide" else [ids for ids in free if len(ids) <= RARE]
         return tuple(task_id for ids in chosen for task_id in _evenly(ids, WIDE))
