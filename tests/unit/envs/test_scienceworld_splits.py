@@ -116,3 +116,20 @@ def test_spare_is_training_play_that_nothing_else_holds() -> None:
     assert {*spare} <= {*task_ids("sim-train")}
     for other in ("wide", "valid", "test_seen", "test_unseen"):
         assert not {*spare} & {*task_ids(other)}
+
+
+def test_more_adds_variations_of_the_tasks_that_have_hundreds() -> None:
+    more = task_ids("more")
+    counts = Counter(task_id.partition("/")[0] for task_id in more)
+    assert counts == dict.fromkeys(
+        (
+            "use-thermometer",
+            "measure-melting-point-known-substance",
+            "test-conductivity",
+            "test-conductivity-of-unknown-substances",
+        ),
+        100,
+    )
+    assert {*more} <= {*task_ids("sim-train")}
+    for other in ("wide", "spare", "valid", "test_seen", "test_unseen"):
+        assert not {*more} & {*task_ids(other)}

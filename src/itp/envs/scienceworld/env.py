@@ -14,9 +14,9 @@ from typing import Any, Self
 
 from itp.envs.base import InfoDict, TextEnv, check_step
 from itp.envs.scienceworld.grammar import grammar
-from itp.envs.scienceworld.plain import by_full_name, first_listed
-from itp.envs.scienceworld.plans import CAUTION, Plan, detours, tidy
+from itp.envs.scienceworld.plans import Plan, detours
 from itp.envs.scienceworld.readings import READINGS, compared
+from itp.envs.scienceworld.rehearsal import WON, Rehearsal
 from itp.envs.scienceworld.simulator import POOL, SIMPLIFICATIONS, TIMEOUT, Answer, Simulator, official_env
 from itp.envs.scienceworld.splits import max_steps as field_max_steps
 from itp.envs.scienceworld.splits import task_ids
@@ -25,7 +25,6 @@ from itp.errors import ConfigError, EnvError
 ENGINES = ("fast", "official")
 COMMANDS = ("none", "valid", "grammar", "detours", "focuses")
 EXPERTS = (False, True, "tidy")
-WON = 100
 _HEADER = "Task Description:"
 _TIDY_PLANS: dict[tuple[str, str], list[str]] = {}
 
@@ -238,36 +237,12 @@ class ScienceWorldTextEnv(TextEnv):
         return twin
 
     def _tidy_plan(self, simulator: Simulator) -> list[str]:
-        """The tidiest plan that wins; the gold path where none does. A task's plan is found once in a process."""
+        """The tidiest plan that wins. A task's plan is found once in a process."""
         key = (self._task_id, self._simplifications)
-        if key in _TIDY_PLANS:
-            return _TIDY_PLANS[key]
-        name, _, variation = self._task_id.partition("/")
-        simulator.load(name, int(variation), self._simplifications, True)
-        gold = simulator.gold_path()
-        for plan in dict.fromkeys(tuple(tidy(gold, how)) for how in CAUTION):
-            texts = self._replayed(simulator, plan)
-            if texts is None:
-                continue
-            task = simulator.task_description()
-            listed = first_listed(plan, texts, task)
-            listed = listed if listed == [*plan] or self._replayed(simulator, listed) else [*plan]
-            named = (
-                other for other in by_full_name(listed, task) if other != listed and self._replayed(simulator, other)
-            )
-            return _TIDY_PLANS.setdefault(key, next(named, listed))
-        return _TIDY_PLANS.setdefault(key, list(gold))
-
-    def _replayed(self, simulator: Simulator, plan: Sequence[str]) -> list[str] | None:
-        """What is read before each step of a plan, up to the one that wins; None where none does."""
-        name, _, variation = self._task_id.partition("/")
-        texts = [simulator.load(name, int(variation), self._simplifications, False)]
-        for action in plan:
-            answer = simulator.step(action)
-            if answer.score >= WON:
-                return texts
-            texts.append(answer.text)
-        return None
+        if key not in _TIDY_PLANS:
+            name, _, variation = self._task_id.partition("/")
+            _TIDY_PLANS[key] = Rehearsal(simulator, name, int(variation), self._simplifications).plan()
+        return _TIDY_PLANS[key]
 
     def close(self) -> None:
         """Give the JVM back to the pool, which ends with this process. Calling it twice is harmless."""

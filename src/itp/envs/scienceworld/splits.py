@@ -9,6 +9,7 @@ As published, 54 of the 194 pairs of test_seen are also in train.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -20,12 +21,13 @@ from itp.errors import ConfigError, DataError
 
 DATA_VARIABLE = "SCIENCEWORLD_DATA"
 FIELD_SPLITS = ("train", "test_seen", "test_unseen")
-SPLITS = (*FIELD_SPLITS, "fit", "valid", "wide", "rare", "spare", "sim-train", "sim-dev", "sim-test")
+SPLITS = (*FIELD_SPLITS, "fit", "valid", "wide", "rare", "spare", "more", "sim-train", "sim-dev", "sim-test")
 """`valid` is our own tenth of train and `fit` the rest; the "sim" ones are the simulator's, with all variations. `wide`
 is for training: sim-train in the field's tasks, at most `WIDE` variations of each, no pair of valid, test_seen or
 test_unseen among them, and `rare` its share of the tasks with few variations, at most `RARE`. `spare` is what `wide`
-leaves over, at most `SPARE` of each task: for what must not be learnt from play that the policy knows by heart."""
-WIDE, RARE, SPARE = 80, 20, 20
+leaves over, at most `SPARE` of each task: for what must not be learnt from play that the policy knows by heart.
+`more` is what both leave over of the tasks that have many, at most `MORE` of each: they are long and hard to learn."""
+WIDE, RARE, SPARE, MORE = 80, 20, 20, 100
 MAX_STEPS = 100
 """Step limit of the six tasks that the field leaves out; the simulator's own default."""
 UNSEEN = 10
@@ -86,17 +88,20 @@ def task_ids(split: str, data: str | Path | None = None) -> tuple[str, ...]:
     if split not in SPLITS:
         raise ConfigError(f"split {split!r} is unknown; scienceworld has {', '.join(SPLITS)}")
     field = "train" if split in ("fit", "valid") else split
-    if split in ("wide", "rare", "spare"):
+    if split in ("wide", "rare", "spare", "more"):
         held_out = {*task_ids("valid", data), *task_ids("test_seen", data), *task_ids("test_unseen", data)}
         fields = [name for name, task in TASKS.items() if task.train is not None]
         wide = [[f"{name}/{v}" for v in TASKS[name].variations("sim-train")] for name in fields]
         free = [[task_id for task_id in ids if task_id not in held_out] for ids in wide]
-        if split == "spare":
-            taken = {task_id for ids in free for task_id in _evenly(ids, WIDE)}
-            left = [[task_id for task_id in ids if task_id not in taken] for ids in free]
-            return tuple(task_id for ids in left for task_id in _evenly(ids, SPARE))
-        chosen = free if split == "wide" else [ids for ids in free if len(ids) <= RARE]
-        return tuple(task_id for ids in chosen for task_id in _evenly(ids, WIDE))
+        left = [_without(ids, _evenly(ids, WIDE)) for ids in free]
+        rest = [_without(ids, _evenly(ids, SPARE)) for ids in left]
+        chosen = {
+            "wide": [_evenly(ids, WIDE) for ids in free],
+            "rare": [ids for ids in free if len(ids) <= RARE],
+            "spare": [_evenly(ids, SPARE) for ids in left],
+            "more": [_evenly(ids, MORE) for ids in rest if len(ids) > MORE / 2],
+        }
+        return tuple(itertools.chain.from_iterable(chosen[split]))
     folder = data or os.environ.get(DATA_VARIABLE)
     if folder and field in FIELD_SPLITS:
         chosen = _read(Path(folder).expanduser(), field)
@@ -111,6 +116,11 @@ def _evenly(items: Sequence[str], most: int) -> list[str]:
     """At most so many of the items, evenly spaced."""
     count = min(most, len(items))
     return [items[i * len(items) // count] for i in range(count)]
+
+
+def _without(items: Sequence[str], taken: Sequence[str]) -> list[str]:
+    gone = {*taken}
+    return [item for item in items if item not in gone]
 
 
 def max_steps(name: str) -> int:
