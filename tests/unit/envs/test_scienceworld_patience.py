@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, cast
 
-from itp.envs.scienceworld.patience import by_sight, unwatched
+from itp.envs.scienceworld.patience import by_sight, unbroken, unwatched
 from itp.envs.scienceworld.rehearsal import Rehearsal
 from itp.envs.scienceworld.simulator import Answer
 
@@ -35,6 +35,12 @@ def test_a_task_with_a_limit_keeps_its_readings_and_only_long_runs_change() -> N
 def test_nothing_is_opened_twice_and_waits_without_a_reading_stay() -> None:
     plan = ["open door", "wait1", "wait1", "open door", "wait", "wait", "pick up pot", "pick up pot"]
     assert next(unwatched(plan, "grow a plant")) == ["open door", *["wait1"] * 2, *["wait"] * 2, "pick up pot"]
+
+
+def test_looks_between_waits_are_left_out() -> None:
+    plan = ["look around", "wait", "pour jug", *["wait", "look around", "wait"] * 2, "focus on plum"]
+    assert unbroken(plan) == [*plan[:3], *["wait"] * 5, "look around", "focus on plum"]
+    assert unbroken(plan[:-1]) == [*plan[:3], *["wait"] * 8]
 
 
 def test_life_stages_are_named_without_waits_and_other_tasks_are_left_alone() -> None:

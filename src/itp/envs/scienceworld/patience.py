@@ -40,7 +40,7 @@ def unwatched(plan: Sequence[str], task: str) -> Iterator[list[str]]:
             if not watch or not any(step.startswith(READ) for step in run) or (measures and len(run) <= _FEW):
                 out += run
                 continue
-            waits = -(-sum(_MOMENTS if step == WAIT_TEN else 1 for step in run) // (_MOMENTS + 1))
+            waits = -(-_moments(run) // (_MOMENTS + 1))
             glances = [step for step in run if step.startswith(READ if measures else EXAMINE)]
             if place == len(runs) - 1 and not measures:
                 out += [WAIT_TEN] * (waits + SPARE_WAITS)
@@ -51,6 +51,24 @@ def unwatched(plan: Sequence[str], task: str) -> Iterator[list[str]]:
         yield list(_once(out))
 
 
+def unbroken(plan: Sequence[str]) -> list[str]:
+    """The plan with waits that looks interrupt in one row, and one look behind them; at the end some waits to spare.
+
+    Args:
+        plan: a plan, not replayed.
+    """
+    out: list[str] = []
+    runs = [(idle, list(steps)) for idle, steps in itertools.groupby(plan, lambda step: step in (WAIT, WAIT_TEN, LOOK))]
+    for place, (idle, run) in enumerate(runs):
+        waits = [step for step in run if step != LOOK]
+        if not idle or len(waits) < 2 or len(waits) == len(run):
+            out += run
+            continue
+        last = place == len(runs) - 1
+        out += [WAIT_TEN] * -(-_moments(run) // _MOMENTS) + ([WAIT_TEN] * SPARE_WAITS if last else [LOOK])
+    return out
+
+
 def by_sight(plan: Sequence[str], task: str) -> list[str] | None:
     """For tasks that name life stages as they come: the plan without its waits; None for other tasks."""
     if _STAGES.search(task) is None:
@@ -59,6 +77,10 @@ def by_sight(plan: Sequence[str], task: str) -> list[str] | None:
     last = next((at for at in reversed(range(len(steps))) if steps[at].startswith(FOCUS)), len(steps))
     first = next((at for at in range(len(steps)) if steps[at].startswith(FOCUS)), 0)
     return steps[: first + 1] + [step for step in steps[first + 1 : last + 1] if step != LOOK]
+
+
+def _moments(run: Sequence[str]) -> int:
+    return sum(_MOMENTS if step == WAIT_TEN else 1 for step in run)
 
 
 def _watches(step: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from itp.envs.scienceworld.patience import FOCUS, LOOK, OPEN, WAIT_TEN, by_sight, unwatched
+from itp.envs.scienceworld.patience import FOCUS, LOOK, OPEN, WAIT_TEN, by_sight, unbroken, unwatched
 from itp.envs.scienceworld.plain import by_full_name, first_listed
 from itp.envs.scienceworld.plans import CAUTION, tidy
 from itp.envs.scienceworld.simulator import Simulator
@@ -44,6 +44,8 @@ class Rehearsal:
         better = self._first([first_listed(plan, texts, task)], plan)
         better = self._first(by_full_name(better, task), better)
         better = self._first(unwatched(better, task), better)
+        if seen is None:
+            better = self._first([unbroken(better)], better)
         return self._first([self._looked(better)], better)
 
     def _first(self, plans: Iterable[Sequence[str]], otherwise: Sequence[str]) -> list[str]:
