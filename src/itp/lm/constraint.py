@@ -49,20 +49,20 @@ class OneOf:
 
 
 class Grammar:
-    """A command by one of the templates of a `CommandGrammar`; letters may be small or capital."""
+    """A command by one of the templates of a `CommandGrammar`, letter by letter: "unknown substance T", not "tHe cup"."""
 
     def __init__(self, grammar: CommandGrammar) -> None:
-        self._templates = [template.lower().split("obj") for template in grammar.templates]
-        self._names = tuple({name.lower() for name in grammar.names})
-        self._joiners = tuple(joiner.lower() for joiner in grammar.joiners)
+        self._templates = [template.split("OBJ") for template in grammar.templates]
+        self._names = tuple({*grammar.names})
+        self._joiners = grammar.joiners
 
     def viable(self, text: str) -> bool:
         """See `Constraint.viable`."""
-        return any(self._matches(parts, text.lower(), whole=False) for parts in self._templates)
+        return any(self._matches(parts, text, whole=False) for parts in self._templates)
 
     def whole(self, text: str) -> bool:
         """See `Constraint.whole`."""
-        return any(self._matches(parts, text.lower(), whole=True) for parts in self._templates)
+        return any(self._matches(parts, text, whole=True) for parts in self._templates)
 
     def _matches(self, parts: Sequence[str], text: str, *, whole: bool) -> bool:
         """Whether a text is, or can become, a template's words with names between them."""

@@ -17,15 +17,14 @@ from models import lm
 GRAMMAR = CommandGrammar(
     ("look", "use OBJ on OBJ", "open OBJ"), ("tin", "tin cup", "Inventory", "oven"), joiners=(" in ",)
 )
-COMMANDS = ("look", "open tin", "use tin cup on oven", "use tin in inventory on tin cup in oven", "open oven in tin")
-REFUSED = ("", "lo", "open", "open cup", "use tin on", "use tin", "open tin cup on oven", "look tin", "open  tin")
+COMMANDS = ("look", "open tin", "use tin cup on oven", "use tin in Inventory on tin cup in oven", "open oven in tin")
+REFUSED = ("", "lo", "Look", "open Tin", "open inventory", "open", "open cup", "use tin on", "use tin", "open tin cup on oven", "look tin", "open  tin")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_the_grammar_is_whole_and_so_is_no_beginning_of_it(command: str) -> None:
     grammar = Grammar(GRAMMAR)
     assert grammar.whole(command)
-    assert grammar.whole(command.upper())
     assert all(grammar.viable(command[:n]) for n in range(len(command) + 1))
 
 

@@ -22,6 +22,7 @@ from itp.errors import ConfigError
 TIMEOUT = 60.0
 """Seconds that one call may take; loading the largest task with its gold path takes about one."""
 HEAP_MB = 1024
+_BROKEN = "ERROR:"  # the simulator calls its portals "ERROR: SHOULD USE OVERRIDE FOR PORTAL."
 _TERMINAL = " terminal "
 """Parts of things that conduct; the list of valid actions leaves those of some out."""
 RECYCLE_MB = 1200
@@ -106,7 +107,7 @@ class Simulator:
         return sorted({entry["action"] for entry in json.loads(text)["validActions"]})
 
     def names(self) -> tuple[str, ...]:
-        """Every name that the simulator takes now for a thing in sight or a part of one, in small letters, sorted.
+        """Every name that the simulator takes now for a thing in sight or a part of one, sorted.
 
         Listing them takes about 50 ms; they are kept while the same things are in sight.
         """
@@ -121,10 +122,10 @@ class Simulator:
         table = self._jvm.call(lambda: server.getAllObjectIdsTypesReferentsLUTJSON())
         in_sight = {str(number) for entry in json.loads(valid)["validActions"] for number in entry["obj_ids"]}
         known = {number: entry["referents"] for number, entry in json.loads(table).items()}
-        names = {name.lower() for number in in_sight & known.keys() for name in known[number]}
-        names |= {name.lower() for name in unique}
-        parts = {name.lower() for others in known.values() for name in others if _TERMINAL in name}
-        return tuple(sorted(names | {part for part in parts if part.partition(_TERMINAL)[0] in names}))
+        names = {*unique, *(name for number in in_sight & known.keys() for name in known[number])}
+        parts = {name for others in known.values() for name in others if _TERMINAL in name}
+        names |= {part for part in parts if part.partition(_TERMINAL)[0] in names}
+        return tuple(sorted(name for name in names if not name.startswith(_BROKEN)))
 
     def gold_path(self) -> list[str]:
         """Commands that solve the task, if it was loaded with `gold`."""
