@@ -38,12 +38,13 @@ train() {
   fi
 }
 
-# 1. Play of an expert who looks around before it names things, with and without detours; more of the tasks of which there
-# are few variations.
-halves data 1/2 2/2 --split wide --env-option $readings expert=tidy commands=detours --epsilon 0 0.3 --max-steps 120
-"$itp" collect "${env[@]}" --split rare --env-option $readings expert=tidy commands=detours --epsilon 0.15 0.25 --max-steps 120 \
-  --seed $((seed + 1)) --out "$out/rare"
-data=(--data "$out"/data-[12] "$out/rare")
+# 1. Play of an expert who looks around before it names things, with and without detours; further variations of the tasks
+# that have hundreds, and more play of those that have few.
+detours=(--env-option $readings expert=tidy commands=detours --max-steps 120)
+halves data 1/2 2/2 --split wide "${detours[@]}" --epsilon 0 0.3
+halves more 1/2 2/2 --split more "${detours[@]}" --epsilon 0 0.3
+"$itp" collect "${env[@]}" --split rare "${detours[@]}" --epsilon 0.15 0.25 --seed $((seed + 1)) --out "$out/rare"
+data=(--data "$out"/data-[12] "$out"/more-[12] "$out/rare")
 
 # 2. Policy: the expert's actions where they are sure, and what follows every action, in one sequence an episode; each
 # episode told twice more under other names.
