@@ -49,7 +49,7 @@ class OneOf:
 
 
 class Grammar:
-    """A command by one of the templates of a `CommandGrammar`, letter by letter: "unknown substance T", not "tHe cup"."""
+    """A command by one of the templates of a `CommandGrammar`, letter by letter: "substance T", not "subsTance T"."""
 
     def __init__(self, grammar: CommandGrammar) -> None:
         self._templates = [template.split("OBJ") for template in grammar.templates]
