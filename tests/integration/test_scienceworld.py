@@ -134,6 +134,19 @@ def test_a_tidy_plan_chooses_what_is_listed_first_and_readings_can_be_compared()
     env.close()
 
 
+def test_a_patient_plan_waits_and_looks_instead_of_watching() -> None:
+    env = make_env("scienceworld", split="sim-train", expert="tidy")
+    _, info = env.reset(options={"task_id": "identify-life-stages-1/1"})
+    plan = info.get("expert_plan", [])
+    assert len(plan) < 20  # the gold path takes 28, of a limit of 30
+    assert plan[3:6] == ["wait", "look around", "wait"]
+    for action in plan:
+        text, _, _, _, info = env.step(action)
+        assert "No known action" not in text
+    assert info["won"]
+    env.close()
+
+
 def test_focusing_on_the_wrong_thing_is_irreversible(env: ScienceWorldTextEnv) -> None:
     env.reset(options={"task_id": "boil/0"})
     wrong = next(command for command in env.valid_actions() if command.startswith("focus on") and "door" in command)
