@@ -1,7 +1,7 @@
 """What a plan does while something melts, freezes or grows up.
 
-The simulator's gold paths watch a pot for forty steps, two a moment, or wait for a moment at a time until an egg is due
-to hatch; a player who does not know how long it takes cannot follow that. Here a `wait` (ten moments) and a glance take
+The simulator's gold paths watch a pot for forty steps, each a moment, or wait moment by moment until an egg is due to
+hatch; a player who does not know how long it takes cannot follow that. Here a `wait` (ten moments) and a glance take
 turns until what is awaited is in sight.
 """
 
@@ -44,8 +44,9 @@ def unwatched(plan: Sequence[str], task: str) -> Iterator[list[str]]:
             glances = [step for step in run if step.startswith(READ if measures else EXAMINE)]
             if place == len(runs) - 1 and not measures:
                 out += [WAIT_TEN] * (waits + SPARE_WAITS)
-            elif glances:
-                out += [glances[which]] * measures + [WAIT_TEN, glances[which]] * waits
+            else:
+                glance = glances[which : which + 1 or None]
+                out += glance * measures + [WAIT_TEN, *glance] * waits
         if not measures and not any(step.startswith(READ) for step in out):
             out = [step for step in out if step != _THERMOMETER]
         yield list(_once(out))
