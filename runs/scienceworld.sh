@@ -3,8 +3,8 @@
 #   bash runs/scienceworld.sh [cpu|gpu] [SEED] [OUT]
 # Stage by stage it took more than three hours on two CPU cores, most of it resets of JVMs and long sequences. It was never
 # run in one piece, nor was the gpu size.
-# Policy and world model learn from `wide`: variations of the simulator's training split, none of them in `valid` or in
-# the field's test splits. Figures, times and what was learnt from them: RESULTS.md. What the sizes mean: docs/recipes.md.
+# Policy and world model learn from `wide`, the policy from `more` as well: variations of the simulator's training split,
+# none of them in `valid` or in the field's test splits. Figures, times and what was learnt from them: RESULTS.md. What the sizes mean: docs/recipes.md.
 source "$(dirname "$0")/common.sh"
 
 if [[ $size == cpu ]]; then

@@ -21,6 +21,11 @@ def test_a_watched_pot_is_waited_for_with_a_glance_after_each_wait() -> None:
     assert plans[1] == [*OPENED, *["wait", "examine water"] * 3, "pick up pot"]
 
 
+def test_where_nothing_is_examined_waits_alone_are_left() -> None:
+    plans = list(unwatched([READ + "ice", "wait", READ + "ice", "pick up pot"], BOIL))
+    assert plans == [["wait", "wait", "pick up pot"]] * 2
+
+
 def test_what_is_left_at_the_end_is_waits_with_some_to_spare() -> None:
     assert next(unwatched([*START, *WATCH], BOIL)) == [*OPENED, *["wait"] * 5]
 

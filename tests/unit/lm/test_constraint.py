@@ -17,8 +17,9 @@ from models import lm
 GRAMMAR = CommandGrammar(
     ("look", "use OBJ on OBJ", "open OBJ"), ("tin", "tin cup", "Inventory", "oven"), joiners=(" in ",)
 )
-COMMANDS = ("look", "use tin cup on oven", "use tin in Inventory on tin cup in oven", "open oven in tin")
-REFUSED = ("", "lo", "Open tin", "open", "open cup", "use tin on", "use tin", "look tin", "open  tin")
+COMMANDS = ("look", "open tin", "use tin cup on oven", "use tin in Inventory on tin cup in oven", "open oven in tin")
+REFUSED = ("", "lo", "open", "open cup", "use tin on", "use tin", "open tin cup on oven", "look tin", "open  tin")
+OTHERWISE_SPELT = ("Open tin", "open Tin", "use tin in inventory on oven", "LOOK")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -28,7 +29,7 @@ def test_a_command_of_the_grammar_is_whole_and_so_is_no_beginning_of_it(command:
     assert all(grammar.viable(command[:n]) for n in range(len(command) + 1))
 
 
-@pytest.mark.parametrize("text", REFUSED)
+@pytest.mark.parametrize("text", [*REFUSED, *OTHERWISE_SPELT])
 def test_what_the_grammar_lacks_is_not_whole(text: str) -> None:
     assert not Grammar(GRAMMAR).whole(text)
 

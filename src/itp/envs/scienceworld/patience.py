@@ -11,9 +11,9 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 
-READ, EXAMINE, WAIT, WAIT_TEN, LOOK, FOCUS, OPEN = (
-    "use thermometer in inventory on ", "examine ", "wait1", "wait", "look around", "focus on ", "open "
-)  # fmt: skip
+from itp.envs.scienceworld.plans import LOOK, WAIT, WAIT_TEN
+
+READ, EXAMINE, FOCUS, OPEN = "use thermometer in inventory on ", "examine ", "focus on ", "open "
 _STAGES = re.compile(r"task is to focus on the (?:\d+ )?life stages of")
 _LIMIT = re.compile(r" is above -?\d")
 _THERMOMETER = "pick up thermometer"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from itp.envs.scienceworld.patience import FOCUS, LOOK, OPEN, WAIT_TEN, by_sight, unbroken, unwatched
+from itp.envs.scienceworld.patience import FOCUS, OPEN, by_sight, unbroken, unwatched
 from itp.envs.scienceworld.plain import by_full_name, first_listed
-from itp.envs.scienceworld.plans import CAUTION, tidy
+from itp.envs.scienceworld.plans import CAUTION, LOOK, WAIT_TEN, tidy
 from itp.envs.scienceworld.simulator import Simulator
 
 WON = 100
