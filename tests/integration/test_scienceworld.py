@@ -147,6 +147,28 @@ def test_a_patient_plan_waits_and_looks_instead_of_watching() -> None:
     env.close()
 
 
+def test_a_plan_finds_what_was_moved_before_the_episode() -> None:
+    env = make_env("scienceworld", split="sim-train", expert="tidy", moved=1)
+    plain = make_env("scienceworld", split="sim-train", expert="tidy")
+    try:
+        first, info = env.reset(options={"task_id": "melt/12"})
+        assert first == plain.reset(options={"task_id": "melt/12"})[0]
+        plan = info["expert_plan"]
+        assert plan is not None
+        found = plan.index("pick up marshmallow")
+        assert plan[found - 1] == "look around"
+        seen = [env.step(action) for action in plan[:found]]
+        assert ["marshmallow" in text for text, *_ in seen] == [False] * (found - 1) + [True]
+        twin = env.clone()
+        for player in (env, twin):
+            ends = [player.step(action) for action in plan[found:]]
+            assert ends[-1][4]["won"]
+        twin.close()
+    finally:
+        env.close()
+        plain.close()
+
+
 def test_focusing_on_the_wrong_thing_is_irreversible(env: ScienceWorldTextEnv) -> None:
     env.reset(options={"task_id": "boil/0"})
     wrong = next(command for command in env.valid_actions() if command.startswith("focus on") and "door" in command)

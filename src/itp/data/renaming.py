@@ -2,20 +2,47 @@
 
 Where a task has been seen with four substances, a small model learns those four by heart. A renamed copy of an episode
 is the same episode with another substance: each name that the goal mentions changes places with another one of its
-group, in every text of the episode. Names of `always` groups do so whether the goal mentions them or not.
+group, in every text of the episode. Names of `always` groups do so whether the goal mentions them or not. Words that go
+together change together: where "conductive" and "which is on" change places with "nonconductive" and "which is off",
+the copy is an episode with the other outcome (counterfactual data augmentation), and what was learnt by heart is wrong.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from itp.errors import DataError
 from itp.types import Step, Trajectory
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Names that may stand for each other.
+
+    Args:
+        names: each one a word, or several that go together and change places with as many others.
+        where: expression that the goal of an episode must hold; "" takes any.
+    """
+
+    names: tuple[tuple[str, ...], ...]
+    where: str = ""
+
+    @classmethod
+    def of(cls, *names: str) -> Group:
+        """A group of single words, for any goal."""
+        return cls(tuple((name,) for name in names))
+
+    def words(self) -> Iterator[str]:
+        """Every word of every name."""
+        return itertools.chain.from_iterable(self.names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,33 +52,63 @@ class Names:
     Args:
         goal: groups whose names change where the goal mentions them.
         always: groups whose names change in every episode.
+        times: how many times as many copies there are of episodes whose goal holds an expression.
     """
 
-    goal: tuple[tuple[str, ...], ...] = ()
-    always: tuple[tuple[str, ...], ...] = ()
+    goal: tuple[Group, ...] = ()
+    always: tuple[Group, ...] = ()
+    times: tuple[tuple[str, int], ...] = ()
 
     @classmethod
     def load(cls, path: Path) -> Names:
-        """Read `{"goal": [["apple", "plum"], ...], "always": [...]}`.
+        """Read `{"goal": [GROUP, ...], "always": [GROUP, ...], "times": {"EXPRESSION": 3}}`.
+
+        A group is a list of names, `["apple", "plum"]`, or `{"where": "EXPRESSION", "names": [...]}`; a name is a word
+        or a list of words that go together.
 
         Raises:
             DataError: the file cannot be read, or is something else.
         """
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-            groups = {key: tuple(map(tuple, data.pop(key, []))) for key in ("goal", "always")}
-        except (OSError, ValueError, AttributeError, TypeError) as error:
+            goal, always = (tuple(_group(entry) for entry in data.pop(key, [])) for key in ("goal", "always"))
+            times = tuple((str(re.compile(where).pattern), int(n)) for where, n in data.pop("times", {}).items())
+        except (OSError, ValueError, AttributeError, TypeError, KeyError, re.error) as error:
             raise DataError(f"--rename {path} cannot be read ({error}): {_FORM}") from error
-        names = [name for part in groups.values() for group in part for name in group]
-        if data or not names or not all(isinstance(name, str) and name for name in names):
+        groups = (*goal, *always)
+        words = [word for group in groups for word in group.words()]
+        if (
+            data
+            or not words
+            or not all(isinstance(word, str) and word for word in words)
+            or min(map(_lengths, groups)) < 1
+        ):
             raise DataError(f"--rename {path} is no list of names: {_FORM}")
-        if len({*names}) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise DataError(f"--rename {path} has {twice!r} twice: give each name in one group, once")
-        return cls(**groups)
+        if any(n < 1 for _, n in times):
+            raise DataError(f"--rename {path} has times that are not whole numbers of at least 1")
+        for where in {group.where for group in groups}:
+            together = [word for group in groups if group.where == where for word in group.words()]
+            if twice := _twice(together):
+                raise DataError(f"--rename {path} has {twice!r} twice: give each name in one group, once")
+        return cls(goal, always, times)
 
 
 _FORM = 'give a JSON file like {"goal": [["apple", "plum"]], "always": [["pot 1", "pot 2"]]}'
+
+
+def _group(entry: Any) -> Group:
+    where, names = (entry["where"], entry["names"]) if isinstance(entry, dict) else ("", entry)
+    return Group(tuple((n,) if isinstance(n, str) else tuple(n) for n in names), str(re.compile(where).pattern))
+
+
+def _twice(words: Sequence[str]) -> str | None:
+    return next((word for word, count in Counter(words).items() if count > 1), None)
+
+
+def _lengths(group: Group) -> int:
+    """How many words each name of a group has; 0 where they differ."""
+    lengths = {len(name) for name in group.names}
+    return lengths.pop() if len(lengths) == 1 else 0
 
 
 def renamed(trajectories: Iterable[Trajectory], names: Names, copies: int, seed: int = 0) -> Iterator[Trajectory]:
@@ -60,28 +117,36 @@ def renamed(trajectories: Iterable[Trajectory], names: Names, copies: int, seed:
     Args:
         trajectories: what was played.
         names: what may change.
-        copies: how many copies of each.
+        copies: how many copies of each, times what `names` says.
         seed: of the names that are drawn.
     """
     for trajectory in trajectories:
         yield trajectory
         draw = random.Random(f"{seed} {trajectory.task.task_id} {len(trajectory.steps)}")
-        for _ in range(copies):
+        count = copies * max((n for where, n in names.times if re.search(where, trajectory.task.goal)), default=1)
+        for _ in range(count):
             if exchange := _drawn(trajectory, names, draw):
                 yield _told(trajectory, _speaker(exchange))
 
 
 def _drawn(trajectory: Trajectory, names: Names, draw: random.Random) -> dict[str, str]:
-    """Which name is put in which one's place."""
-    exchange: dict[str, str] = {}
-    for group in names.goal:
-        mentioned = set(_pattern(group).findall(trajectory.task.goal))
-        others = draw.sample([name for name in group if name not in mentioned], k=min(len(mentioned), len(group) // 2))
-        for old, new in zip(sorted(mentioned), others, strict=False):
-            exchange |= {old: new, new: old}
-    for group in names.always:
-        exchange |= dict(zip(group, draw.sample(group, k=len(group)), strict=True))
-    return exchange
+    """Which word is put in which one's place."""
+    goal = trajectory.task.goal
+    pairs: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
+    for group in (group for group in names.goal if re.search(group.where, goal)):
+        found = {*_pattern(group.words()).findall(goal)}
+        mentioned = [name for name in group.names if found.intersection(name)]
+        others = [name for name in group.names if name not in mentioned]
+        for old, new in zip(mentioned, draw.sample(others, k=min(len(mentioned), len(others))), strict=False):
+            pairs += [(old, new), (new, old)]
+    for group in (group for group in names.always if re.search(group.where, goal)):
+        pairs += zip(group.names, draw.sample(group.names, k=len(group.names)), strict=True)
+    exchange = [words for old, new in pairs for words in zip(old, new, strict=True)]
+    if twice := _twice([word for word, _ in exchange]):
+        raise DataError(
+            f"--rename: {twice!r} is in two groups that both apply to the goal {goal!r}: narrow their where"
+        )
+    return dict(exchange)
 
 
 def _pattern(names: Iterable[str]) -> re.Pattern[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from itp.cli.main import main
-from itp.data.renaming import Names, renamed
+from itp.data.renaming import Group, Names, renamed
 from itp.errors import DataError
 from itp.types import Decision, Step, StopReason, Task, Trajectory
 from training_data import write_episodes
@@ -24,7 +25,7 @@ def grown(goal: str = "grow an apple in pot 1") -> Trajectory:
     return Trajectory(Task("grow/0", goal), "You see an apple and pot 1.", (step,), StopReason.WON)
 
 
-FRUIT = Names(goal=(("apple", "plum"),))
+FRUIT = Names(goal=(Group.of("apple", "plum"),))
 
 
 def test_a_copy_changes_the_names_of_the_goal_with_others_of_their_group_in_every_text() -> None:
@@ -42,7 +43,7 @@ def test_a_copy_changes_the_names_of_the_goal_with_others_of_their_group_in_ever
 
 
 def test_a_longer_name_is_not_taken_for_the_shorter_one_in_it() -> None:
-    names = Names(goal=(("apple", "plum"), ("apple juice", "milk")))
+    names = Names(goal=(Group.of("apple", "plum"), Group.of("apple juice", "milk")))
     _, copy = renamed([grown("drink milk, then an apple")], names, copies=1)
     assert "Nearby: milk, a pineapple" in copy.steps[0].observation
     assert "is an plum seed" in copy.steps[0].observation
@@ -50,7 +51,7 @@ def test_a_longer_name_is_not_taken_for_the_shorter_one_in_it() -> None:
 
 def test_names_the_goal_does_not_mention_stay_unless_they_always_change() -> None:
     assert list(renamed([grown("tidy up")], FRUIT, copies=3)) == [grown("tidy up")]
-    pots = Names(always=(("pot 1", "pot 2", "pot 3"),))
+    pots = Names(always=(Group.of("pot 1", "pot 2", "pot 3"),))
     told = {copy.steps[0].decision.action for copy in renamed([grown("tidy up")], pots, copies=20)}
     assert told == {f"move apple seed to pot {number}" for number in (1, 2, 3)}
     for copy in renamed([grown("tidy up")], pots, copies=20):
@@ -58,10 +59,39 @@ def test_names_the_goal_does_not_mention_stay_unless_they_always_change() -> Non
 
 
 def test_the_same_seed_draws_the_same_names_and_another_one_others() -> None:
-    names = Names(goal=(("apple", *(f"fruit {n}" for n in range(40))),))
+    names = Names(goal=(Group.of("apple", *(f"fruit {n}" for n in range(40))),))
     once, again, other = (list(renamed([grown()], names, copies=4, seed=seed)) for seed in (1, 1, 2))
     assert once == again != other
     assert len({copy.task.goal for copy in once}) > 2
+
+
+def test_words_that_go_together_turn_an_episode_into_one_with_the_other_outcome(tmp_path: Path) -> None:
+    file = tmp_path / "names.json"
+    outcome = [["conductive", "lamp, which is on"], ["nonconductive", "lamp, which is off"]]
+    file.write_text(json.dumps({"always": [{"where": "conductive", "names": outcome}], "times": {"conductive": 5}}))
+    goal = "is the fork conductive? If conductive, take the red box. If nonconductive, take the blue box."
+    step = Step(Decision("look"), "You see a lamp, which is on.", expert_action="move fork to red box")
+    played = Trajectory(Task("fork/0", goal), "You see a lamp, which is off.", (step,), StopReason.WON)
+    copies = list(renamed([played], Names.load(file), copies=4))[1:]
+    assert len(copies) == 20
+    other = [copy for copy in copies if copy != played]
+    assert 0 < len(other) < 20
+    for copy in other:
+        assert copy.steps[0].observation == "You see a lamp, which is off."
+        assert copy.first_observation == "You see a lamp, which is on."
+        assert "If nonconductive, take the red box. If conductive, take the blue box" in copy.task.goal
+        assert copy.steps[0].expert_action == step.expert_action
+    elsewhere = replace(played, task=Task("fork/1", "tidy up"))
+    assert list(renamed([elsewhere], Names.load(file), copies=4)) == [elsewhere]
+
+
+def test_a_name_in_two_groups_that_apply_to_one_goal_is_refused() -> None:
+    where = Names(goal=(Group.of("apple", "plum"), replace(Group.of("apple", "pear"), where="pot")))
+    with pytest.raises(
+        DataError, match="'apple' is in two groups that both apply to the goal 'grow an apple in pot 1'"
+    ):
+        list(renamed([grown()], where, copies=1))
+    assert len(list(renamed([grown("grow an apple")], where, copies=1))) == 2
 
 
 @pytest.mark.parametrize(
@@ -71,7 +101,11 @@ def test_the_same_seed_draws_the_same_names_and_another_one_others() -> None:
         ("[]", "cannot be read"),
         ('{"goals": [["a", "b"]]}', "is no list of names"),
         ("{}", "is no list of names"),
-        ('{"goal": [[1, 2]]}', "is no list of names"),
+        ('{"goal": [[1, 2]]}', "cannot be read"),
+        ('{"goal": [["a", ["b", "c"]]]}', "is no list of names"),
+        ('{"always": [{"where": "(", "names": ["a", "b"]}]}', "cannot be read"),
+        ('{"always": [{"names": ["a", "b"]}]}', "cannot be read"),
+        ('{"always": [["a", "b"]], "times": {"a": 0}}', "has times that are not whole numbers of at least 1"),
         ('{"goal": [["a", "b"]], "always": [["b", "c"]]}', "has 'b' twice: give each name in one group, once"),
     ],
 )

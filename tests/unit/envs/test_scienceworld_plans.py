@@ -1,6 +1,7 @@
 """Tidy plans: what is left out of a gold path, the way back after a detour, and which detours are offered."""
 
 import random
+from typing import Any
 
 import pytest
 
@@ -76,9 +77,11 @@ def test_detours_are_no_step_of_the_plan_and_no_focus_out_of_turn() -> None:
         ({"expert": "neat"}, "expert 'neat' is unknown; scienceworld has False, True, tidy"),
         ({"readings": "rounded"}, "readings 'rounded' is unknown; scienceworld has plain, compared"),
         ({"commands": "detours"}, "give expert=tidy as well"),
+        ({"moved": 1}, "moved needs a plan that finds what was moved: give expert=tidy as well"),
+        ({"moved": "far", "expert": "tidy"}, "moved='far' must be a whole number, at least 0"),
         ({"expert": "tidy", "simplifications": "openDoors"}, "leave simplifications at easy"),
     ],
 )
-def test_options_that_do_not_fit_are_refused(options: dict[str, str], message: str) -> None:
+def test_options_that_do_not_fit_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make_env("scienceworld", split="wide", **options)

@@ -59,9 +59,18 @@ def test_our_cut_of_train_is_a_partition_and_the_simulators_splits_too() -> None
     assert len(set.union(*parts)) == sum(map(len, parts)) == 7207
 
 
+def test_dev_shares_nothing_with_training_or_a_test_split() -> None:
+    dev = task_ids("dev")
+    assert len({*dev}) == len(dev) == 161
+    assert {*dev} <= {*task_ids("sim-dev")}
+    for split in ("wide", "more", "spare", "test_seen", "test_unseen"):
+        assert not {*dev} & {*task_ids(split)}
+    assert max(Counter(task_id.partition("/")[0] for task_id in dev).values()) == 12
+
+
 def test_damaged_files_and_wrong_names_are_refused_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="split 'dev' is unknown; scienceworld has train, test_seen"):
-        task_ids("dev")
+    with pytest.raises(ConfigError, match="split 'devel' is unknown; scienceworld has train, test_seen"):
+        task_ids("devel")
     with pytest.raises(DataError, match=r"train\.json does not exist"):
         task_ids("train", tmp_path)
     (tmp_path / "train.json").write_text('[["task-1-boil", 3')

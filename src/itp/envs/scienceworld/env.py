@@ -16,7 +16,7 @@ from itp.envs.base import InfoDict, TextEnv, check_step
 from itp.envs.scienceworld.grammar import grammar
 from itp.envs.scienceworld.plans import Plan, detours
 from itp.envs.scienceworld.readings import READINGS, compared
-from itp.envs.scienceworld.rehearsal import WON, Rehearsal
+from itp.envs.scienceworld.rehearsal import WON, Rehearsal, after
 from itp.envs.scienceworld.simulator import POOL, SIMPLIFICATIONS, TIMEOUT, Answer, Simulator, official_env
 from itp.envs.scienceworld.splits import max_steps as field_max_steps
 from itp.envs.scienceworld.splits import task_ids
@@ -26,7 +26,7 @@ ENGINES = ("fast", "official")
 COMMANDS = ("none", "valid", "grammar", "detours", "focuses")
 EXPERTS = (False, True, "tidy")
 _HEADER = "Task Description:"
-_TIDY_PLANS: dict[tuple[str, str], list[str]] = {}
+_TIDY_PLANS: dict[tuple[str, str, int], tuple[list[str], list[str]]] = {}
 
 
 def make_scienceworld_env(
@@ -39,6 +39,7 @@ def make_scienceworld_env(
     commands: str = "none",
     expert: bool | str = False,
     readings: str = "plain",
+    moved: int = 0,
     timeout: float = TIMEOUT,
 ) -> TextEnv:
     """Create the environment; a JVM is started at the first reset.
@@ -61,6 +62,9 @@ def make_scienceworld_env(
             "tidy" is half as long and outlives detours: see `itp.envs.scienceworld.plans`.
         readings: "compared" says after every temperature on which side of the task's limit it is; "plain" leaves the
             simulator's text as it is.
+        moved: other than 0, where the expert looks for the thing that a task names, it is carried to another room
+            before the episode begins; the number draws the room (`itp.envs.scienceworld.moved`). For training; needs
+            `expert` "tidy".
         timeout: seconds that one call of the simulator may take.
 
     Raises:
@@ -83,6 +87,10 @@ def make_scienceworld_env(
         raise ConfigError("commands=detours are detours from a tidy plan: give expert=tidy as well")
     if expert == "tidy" and "easy" not in simplifications.split(","):
         raise ConfigError("expert=tidy teleports and finds all doors open: leave simplifications at easy")
+    if not isinstance(moved, int) or moved < 0:
+        raise ConfigError(f"moved={moved!r} must be a whole number, at least 0")
+    if moved and expert != "tidy":
+        raise ConfigError("moved needs a plan that finds what was moved: give expert=tidy as well")
     if max_steps is not None and (not isinstance(max_steps, int) or max_steps < 1):
         raise ConfigError(f"max_steps={max_steps!r} must be a whole number, at least 1")
     if not isinstance(timeout, int | float) or timeout <= 0:
@@ -95,6 +103,7 @@ def make_scienceworld_env(
         commands=commands,
         expert=expert,
         readings=readings,
+        moved=moved,
         timeout=timeout,
     )
 
@@ -113,6 +122,7 @@ class ScienceWorldTextEnv(TextEnv):
         commands: fill `info["admissible_commands"]`: see `make_scienceworld_env`.
         expert: fill `info["expert_plan"]`.
         readings: "compared" or "plain": see `make_scienceworld_env`.
+        moved: see `make_scienceworld_env`.
         timeout: seconds that one call of the simulator may take.
     """
 
@@ -126,13 +136,14 @@ class ScienceWorldTextEnv(TextEnv):
         commands: str = "none",
         expert: bool | str = False,
         readings: str = "plain",
+        moved: int = 0,
         timeout: float = TIMEOUT,
     ) -> None:
         super().__init__()
         self._task_ids = tuple(task_ids)
         self.max_steps = max_steps
         self._official, self._commands, self._expert, self._readings = official, commands, expert, readings
-        self._simplifications, self._timeout = simplifications, timeout
+        self._simplifications, self._moved, self._timeout = simplifications, moved, timeout
         self._simulator: Simulator | None = None
         self._library_env: Any = None
         self._task_id = self._task = ""
@@ -166,8 +177,9 @@ class ScienceWorldTextEnv(TextEnv):
         name, _, variation = self._task_id.partition("/")
         if "noElectricalAction" in self._simplifications and ("power" in name or "conductivity" in name):
             raise ConfigError(f"task {name} needs electrical actions: leave noElectricalAction out of simplifications")
-        plan = self._tidy_plan(simulator) if self._expert == "tidy" else None
+        prelude, plan = self._tidy_plan(simulator) if self._expert == "tidy" else ([], None)
         text = simulator.load(name, int(variation), self._simplifications, self._expert is True)
+        text = after(simulator, prelude) or text
         self._plan = Plan.start(plan if plan is not None else simulator.gold_path() if self._expert else [], text)
         self._task = simulator.task_description().removeprefix(_HEADER).strip()
         if self._official:
@@ -225,6 +237,7 @@ class ScienceWorldTextEnv(TextEnv):
             commands=self._commands,
             expert=self._expert,
             readings=self._readings,
+            moved=self._moved,
             timeout=self._timeout,
         )
         if self._simulator is not None:
@@ -236,12 +249,14 @@ class ScienceWorldTextEnv(TextEnv):
         twin._running = self._running
         return twin
 
-    def _tidy_plan(self, simulator: Simulator) -> list[str]:
-        """The tidiest plan that wins. A task's plan is found once in a process."""
-        key = (self._task_id, self._simplifications)
+    def _tidy_plan(self, simulator: Simulator) -> tuple[list[str], list[str]]:
+        """What happens before the episode, and the tidiest plan that wins then. It is found once in a process."""
+        key = (self._task_id, self._simplifications, self._moved)
         if key not in _TIDY_PLANS:
             name, _, variation = self._task_id.partition("/")
-            _TIDY_PLANS[key] = Rehearsal(simulator, name, int(variation), self._simplifications).plan()
+            rehearsal = Rehearsal(simulator, name, int(variation), self._simplifications, self._moved)
+            plan = rehearsal.plan()
+            _TIDY_PLANS[key] = (rehearsal.prelude, plan)
         return _TIDY_PLANS[key]
 
     def close(self) -> None:

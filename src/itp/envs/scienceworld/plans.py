@@ -131,7 +131,7 @@ class Plan:
     @classmethod
     def start(cls, actions: Sequence[str], first_observation: str) -> Plan:
         """The plan of a new episode."""
-        return cls(list(actions), _where(_HERE, first_observation))
+        return cls(list(actions), room_in(first_observation))
 
     def commands(self) -> list[str]:
         """What is to be done now, the way back to where the plan was left in front."""
@@ -147,6 +147,11 @@ class Plan:
             self.left, self.away_from = self.left[1:], ""
         else:
             self.away_from = left_at
+
+
+def room_in(observation: str) -> str:
+    """The room that a look around describes; "" in any other text."""
+    return _where(_HERE, observation)
 
 
 def _where(pattern: re.Pattern[str], observation: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Sequence
 
+from itp.envs.scienceworld.moved import direct, moved_starts
 from itp.envs.scienceworld.patience import FOCUS, OPEN, by_sight, unbroken, unwatched
 from itp.envs.scienceworld.plain import by_full_name, first_listed
-from itp.envs.scienceworld.plans import CAUTION, LOOK, WAIT_TEN, tidy
+from itp.envs.scienceworld.plans import CAUTION, LOOK, WAIT_TEN, room_in, tidy
 from itp.envs.scienceworld.simulator import Simulator
 
 WON = 100
@@ -22,15 +24,22 @@ class Rehearsal:
         name: of the task.
         variation: of the task.
         simplifications: see `make_scienceworld_env`.
+        moved: see `make_scienceworld_env`.
     """
 
-    def __init__(self, simulator: Simulator, name: str, variation: int, simplifications: str) -> None:
+    def __init__(self, simulator: Simulator, name: str, variation: int, simplifications: str, moved: int = 0) -> None:
         self._simulator, self._name, self._variation = simulator, name, variation
-        self._simplifications = simplifications
+        self._simplifications, self._moved = simplifications, moved
+        self.prelude: list[str] = []
+        """Commands before the episode that the plan of `plan` counts on."""
         self._played: dict[tuple[str, ...], list[str] | None] = {}
 
     def plan(self) -> list[str]:
         """The tidiest plan that wins; the gold path where none does."""
+        plan = self._tidiest()
+        return self._where_moved(plan) if self._moved else plan
+
+    def _tidiest(self) -> list[str]:
         self._load(gold=True)
         gold = self._simulator.gold_path()
         task = self._simulator.task_description()
@@ -46,7 +55,20 @@ class Rehearsal:
         better = self._first(unwatched(better, task), better)
         if seen is None:
             better = self._first([unbroken(better)], better)
+        better = self._first([direct(better)], better)
         return self._first([self._looked(better)], better)
+
+    def _where_moved(self, plan: list[str]) -> list[str]:
+        """The plan where something is moved, with no more commands refused than the plan where nothing is."""
+        start, refused = room_in(self._load()), _refusals(self._texts(plan))
+        draw = random.Random(f"{self._name}/{self._variation} {self._moved}")
+        for prelude, search in moved_starts(plan, self._simulator.task_description(), start, draw):
+            self.prelude, self._played = prelude, {}
+            texts = self._texts(search)
+            if texts is not None and _refusals(texts) <= refused:
+                return search[: len(texts)]
+        self.prelude, self._played = [], {}
+        return plan
 
     def _first(self, plans: Iterable[Sequence[str]], otherwise: Sequence[str]) -> list[str]:
         """The first plan that wins and has no more commands refused than the other one, cut where it wins."""
@@ -58,7 +80,8 @@ class Rehearsal:
         return list(otherwise)
 
     def _load(self, gold: bool = False) -> str:
-        return self._simulator.load(self._name, self._variation, self._simplifications, gold)
+        text = self._simulator.load(self._name, self._variation, self._simplifications, gold)
+        return after(self._simulator, self.prelude) or text
 
     def _texts(self, plan: Sequence[str]) -> list[str] | None:
         """What is read before each step of a plan, up to the one that wins; None where none does."""
@@ -100,6 +123,13 @@ class Rehearsal:
                 out.append(LOOK)
             out.append(step)
         return out
+
+
+def after(simulator: Simulator, prelude: Sequence[str]) -> str:
+    """What is seen when an episode begins with commands before it; "" without any."""
+    for command in prelude:
+        simulator.step(command)
+    return simulator.step(LOOK).text if prelude else ""
 
 
 def _refusals(texts: Sequence[str] | None) -> int:

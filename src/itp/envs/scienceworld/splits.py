@@ -21,13 +21,16 @@ from itp.errors import ConfigError, DataError
 
 DATA_VARIABLE = "SCIENCEWORLD_DATA"
 FIELD_SPLITS = ("train", "test_seen", "test_unseen")
-SPLITS = (*FIELD_SPLITS, "fit", "valid", "wide", "rare", "spare", "more", "sim-train", "sim-dev", "sim-test")
+OURS = ("fit", "valid", "dev", "wide", "rare", "spare", "more")
+SPLITS = (*FIELD_SPLITS, *OURS, "sim-train", "sim-dev", "sim-test")
 """`valid` is our own tenth of train and `fit` the rest; the "sim" ones are the simulator's, with all variations. `wide`
 is for training: sim-train in the field's tasks, at most `WIDE` variations of each, no pair of valid, test_seen or
 test_unseen among them, and `rare` its share of the tasks with few variations, at most `RARE`. `spare` is what `wide`
 leaves over, at most `SPARE` of each task: for what must not be learnt from play that the policy knows by heart.
-`more` is what both leave over of the tasks that have many, at most `MORE` of each: they are long and hard to learn."""
-WIDE, RARE, SPARE, MORE = 80, 20, 20, 100
+`more` is what both leave over of the tasks that have many, at most `MORE` of each: they are long and hard to learn. `dev`
+is for choosing by names that training does not have: sim-dev without test_seen, at most `DEV` of each of the field's
+tasks; of those that test_seen takes whole there is none."""
+WIDE, RARE, SPARE, MORE, DEV = 80, 20, 20, 100, 12
 MAX_STEPS = 100
 """Step limit of the six tasks that the field leaves out; the simulator's own default."""
 UNSEEN = 10
@@ -88,9 +91,13 @@ def task_ids(split: str, data: str | Path | None = None) -> tuple[str, ...]:
     if split not in SPLITS:
         raise ConfigError(f"split {split!r} is unknown; scienceworld has {', '.join(SPLITS)}")
     field = "train" if split in ("fit", "valid") else split
+    fields = [name for name, task in TASKS.items() if task.train is not None]
+    if split == "dev":
+        seen = task_ids("test_seen", data)
+        free = [_without([f"{name}/{v}" for v in TASKS[name].variations("sim-dev")], seen) for name in fields]
+        return tuple(itertools.chain.from_iterable(_evenly(ids, DEV) for ids in free))
     if split in ("wide", "rare", "spare", "more"):
         held_out = {*task_ids("valid", data), *task_ids("test_seen", data), *task_ids("test_unseen", data)}
-        fields = [name for name, task in TASKS.items() if task.train is not None]
         wide = [[f"{name}/{v}" for v in TASKS[name].variations("sim-train")] for name in fields]
         free = [[task_id for task_id in ids if task_id not in held_out] for ids in wide]
         left = [_without(ids, _evenly(ids, WIDE)) for ids in free]
