@@ -47,7 +47,7 @@ def make_scienceworld_env(
     Args:
         split: "train", "test_seen", "test_unseen" (the field's), "fit" and "valid" (nine tenths and one of train), or
             "sim-train", "sim-dev", "sim-test" (the simulator's, all 30 tasks); for training "wide", "rare", "more" and
-            "spare": see `itp.envs.scienceworld.splits`.
+            "spare", for choosing "dev": see `itp.envs.scienceworld.splits`.
         engine: "fast" steps the simulator alone; "official" goes through the library's `step`, which recomputes look,
             inventory and all valid actions. The text is the same.
         data: folder of the field's split files; None takes SCIENCEWORLD_DATA, or the same lists recreated.

@@ -27,9 +27,9 @@ SPLITS = (*FIELD_SPLITS, *OURS, "sim-train", "sim-dev", "sim-test")
 is for training: sim-train in the field's tasks, at most `WIDE` variations of each, no pair of valid, test_seen or
 test_unseen among them, and `rare` its share of the tasks with few variations, at most `RARE`. `spare` is what `wide`
 leaves over, at most `SPARE` of each task: for what must not be learnt from play that the policy knows by heart.
-`more` is what both leave over of the tasks that have many, at most `MORE` of each: they are long and hard to learn. `dev`
-is for choosing by names that training does not have: sim-dev without test_seen, at most `DEV` of each of the field's
-tasks; of those that test_seen takes whole there is none."""
+`more` is what both leave over of the tasks that have many, at most `MORE` of each: they are long and hard to learn.
+`dev` is for choosing by names that training does not have: sim-dev without test_seen, at most `DEV` of each of the
+field's tasks; of those that test_seen takes whole there is none."""
 WIDE, RARE, SPARE, MORE, DEV = 80, 20, 20, 100, 12
 MAX_STEPS = 100
 """Step limit of the six tasks that the field leaves out; the simulator's own default."""
