@@ -39,27 +39,31 @@ train() {
 }
 
 # 1. Play of an expert who looks around before it names things, with and without detours; further variations of the tasks
-# that have hundreds, and more play of those that have few.
+# that have hundreds; and of those that have few more play, the last three times with what the task names in another room.
 detours=(--env-option $readings expert=tidy commands=detours --max-steps 120)
 halves data 1/2 2/2 --split wide "${detours[@]}" --epsilon 0 0.3
 halves more 1/2 2/2 --split more "${detours[@]}" --epsilon 0 0.3
 "$itp" collect "${env[@]}" --split rare "${detours[@]}" --epsilon 0.15 0.25 --seed $((seed + 1)) --out "$out/rare"
-data=(--data "$out"/data-[12] "$out"/more-[12] "$out/rare")
+for draw in 1 2 3; do
+  "$itp" collect "${env[@]}" --split rare --env-option $readings expert=tidy commands=detours moved=$draw \
+    --max-steps 120 --epsilon 0 0.2 --seed $((seed + 1 + draw)) --out "$out/moved-$draw"
+done
+data=(--data "$out"/data-[12] "$out"/more-[12] "$out/rare" "$out"/moved-[123])
+names=(--rename runs/scienceworld_names.json) # most of them invented: what cannot be known has to be read
 
 # 2. Policy: the expert's actions where they are sure, and what follows every action, in one sequence an episode; each
-# episode told twice more under other names.
+# episode told twice more under other names, of rare tasks ten times.
 train policy "${data[@]}" "${model[@]}" --base $base --only-sure --objective iwm --observation-weight 0.3 \
-  --rename runs/scienceworld_names.json --renamed 2 --epochs $epochs --lr 2e-3 --eval-steps 400 --out "$out/policy"
+  "${names[@]}" --renamed 2 --epochs $epochs --lr 2e-3 --eval-steps 400 --out "$out/policy"
 
-# Then three passes of imitation alone, the last one with renamed episodes again.
+# Then imitation alone.
 tune() { # NAME BASE FLAG...
   local name=$1 from=$2
   shift 2
   train policy "${data[@]}" "${model[@]}" --base "$out/$from/model" --only-sure --eval-steps 0 "$@" --out "$out/$name"
 }
-tune sft-1 policy --epochs 2 --lr 1e-3
-tune sft-2 sft-1 --epochs 1 --lr 7e-4
-tune sft sft-2 --epochs 1 --lr 7e-4 --rename runs/scienceworld_names.json --renamed 1
+tune sft-1 policy --epochs 1 --lr 1e-3 "${names[@]}" --renamed 2
+tune sft sft-1 --epochs 1 --lr 7e-4 "${names[@]}" --renamed 1
 
 # 3. The policy's own play (D_roll), with focuses on the wrong thing now and then, and the world model (eq. 1), which goes
 # on from what the policy knows of the world. It learns to tell fatal focuses, which the environment's text does not.

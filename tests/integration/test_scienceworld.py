@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
 
 import psutil
 import pytest
@@ -167,6 +170,36 @@ def test_a_plan_finds_what_was_moved_before_the_episode() -> None:
     finally:
         env.close()
         plain.close()
+
+
+def test_a_target_is_called_so_in_every_text_and_understood_in_commands() -> None:
+    option: dict[str, Any] = {"split": "sim-train", "expert": "tidy", "commands": "grammar"}
+    plain, env = make_env("scienceworld", **option), make_env("scienceworld", names="target", **option)
+    try:
+        task = {"task_id": "test-conductivity/60"}
+        (first, known), (told, info) = plain.reset(options=task), env.reset(options=task)
+        thing = re.search("determine if (.+?) is", known["task"])
+        assert thing is not None
+        say = partial(re.compile(rf"\b{thing[1]}\b").sub, "target")
+        assert say(known["task"]) == info["task"] != known["task"]
+        assert told == say(first)
+        assert info["expert_plan"] == [say(command) for command in known["expert_plan"] or []]
+        for action in list(known["expert_plan"] or []):
+            (text, *_, known), (told, *_, info) = plain.step(action), env.step(say(action))
+            assert told == say(text)
+        assert info["won"]
+        assert known["won"]
+        plain.reset(options=task)
+        env.reset(options=task)
+        *_, known = plain.step("teleport to workshop")
+        *_, info = env.step("teleport to workshop")
+        assert known["command_grammar"] is not None
+        assert info["command_grammar"] is not None
+        assert {*map(say, known["command_grammar"].names)} == {*info["command_grammar"].names}
+        assert sorted(map(say, plain.valid_actions())) == sorted(env.valid_actions())
+    finally:
+        plain.close()
+        env.close()
 
 
 def test_focusing_on_the_wrong_thing_is_irreversible(env: ScienceWorldTextEnv) -> None:

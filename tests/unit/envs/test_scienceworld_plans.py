@@ -76,6 +76,7 @@ def test_detours_are_no_step_of_the_plan_and_no_focus_out_of_turn() -> None:
     [
         ({"expert": "neat"}, "expert 'neat' is unknown; scienceworld has False, True, tidy"),
         ({"readings": "rounded"}, "readings 'rounded' is unknown; scienceworld has plain, compared"),
+        ({"names": "given"}, "names 'given' is unknown; scienceworld has plain, target"),
         ({"commands": "detours"}, "give expert=tidy as well"),
         ({"moved": 1}, "moved needs a plan that finds what was moved: give expert=tidy as well"),
         ({"moved": "far", "expert": "tidy"}, "moved='far' must be a whole number, at least 0"),

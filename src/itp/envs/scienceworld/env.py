@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from itp.envs.base import InfoDict, TextEnv, check_step
+from itp.envs.scienceworld.aliases import NAMES, aliases
 from itp.envs.scienceworld.grammar import grammar
 from itp.envs.scienceworld.plans import Plan, detours
 from itp.envs.scienceworld.readings import READINGS, compared
@@ -39,6 +40,7 @@ def make_scienceworld_env(
     commands: str = "none",
     expert: bool | str = False,
     readings: str = "plain",
+    names: str = "plain",
     moved: int = 0,
     timeout: float = TIMEOUT,
 ) -> TextEnv:
@@ -62,6 +64,8 @@ def make_scienceworld_env(
             "tidy" is half as long and outlives detours: see `itp.envs.scienceworld.plans`.
         readings: "compared" says after every temperature on which side of the task's limit it is; "plain" leaves the
             simulator's text as it is.
+        names: "target" calls the thing that the task names "target" in every text, and understands that in commands
+            (`itp.envs.scienceworld.aliases`); "plain" does not.
         moved: other than 0, where the expert looks for the thing that a task names, it is carried to another room
             before the episode begins; the number draws the room (`itp.envs.scienceworld.moved`). For training; needs
             `expert` "tidy".
@@ -75,6 +79,7 @@ def make_scienceworld_env(
         ("engine", engine, ENGINES),
         ("commands", commands, COMMANDS),
         ("readings", readings, READINGS),
+        ("names", names, NAMES),
     ):
         if value not in allowed:
             raise ConfigError(f"{name} {value!r} is unknown; scienceworld has {', '.join(allowed)}")
@@ -103,6 +108,7 @@ def make_scienceworld_env(
         commands=commands,
         expert=expert,
         readings=readings,
+        names=names,
         moved=moved,
         timeout=timeout,
     )
@@ -122,6 +128,7 @@ class ScienceWorldTextEnv(TextEnv):
         commands: fill `info["admissible_commands"]`: see `make_scienceworld_env`.
         expert: fill `info["expert_plan"]`.
         readings: "compared" or "plain": see `make_scienceworld_env`.
+        names: "target" or "plain": see `make_scienceworld_env`.
         moved: see `make_scienceworld_env`.
         timeout: seconds that one call of the simulator may take.
     """
@@ -136,6 +143,7 @@ class ScienceWorldTextEnv(TextEnv):
         commands: str = "none",
         expert: bool | str = False,
         readings: str = "plain",
+        names: str = "plain",
         moved: int = 0,
         timeout: float = TIMEOUT,
     ) -> None:
@@ -143,7 +151,9 @@ class ScienceWorldTextEnv(TextEnv):
         self._task_ids = tuple(task_ids)
         self.max_steps = max_steps
         self._official, self._commands, self._expert, self._readings = official, commands, expert, readings
-        self._simplifications, self._moved, self._timeout = simplifications, moved, timeout
+        self._simplifications, self._names, self._moved = simplifications, names, moved
+        self._timeout = timeout
+        self._say, self._mean = aliases("")
         self._simulator: Simulator | None = None
         self._library_env: Any = None
         self._task_id = self._task = ""
@@ -171,7 +181,7 @@ class ScienceWorldTextEnv(TextEnv):
             self._simulator = POOL.take(self._timeout)
         text = self._start(self._simulator)
         self._actions, self._score, self._running = [], 0, True
-        return text, self._info(self._simulator, text)
+        return self._say(text), self._info(self._simulator, text)
 
     def _start(self, simulator: Simulator) -> str:
         name, _, variation = self._task_id.partition("/")
@@ -182,6 +192,7 @@ class ScienceWorldTextEnv(TextEnv):
         text = after(simulator, prelude) or text
         self._plan = Plan.start(plan if plan is not None else simulator.gold_path() if self._expert else [], text)
         self._task = simulator.task_description().removeprefix(_HEADER).strip()
+        self._say, self._mean = aliases(self._task if self._names == "target" else "")
         if self._official:
             self._library_env = official_env(simulator, name, int(variation), self._simplifications)
         return text
@@ -195,6 +206,7 @@ class ScienceWorldTextEnv(TextEnv):
         """
         check_step(self._running, action)
         simulator = self._playing()
+        action = self._mean(action)
         answer = self._act(simulator, action)
         reward, self._score = (answer.score - self._score) / 100, answer.score
         self._actions.append(action)
@@ -207,7 +219,7 @@ class ScienceWorldTextEnv(TextEnv):
         truncated = not terminated and len(self._actions) >= limit
         self._running = not (terminated or truncated)
         text = compared(answer.text, self._task) if self._readings == "compared" else answer.text
-        return text, reward, terminated, truncated, self._info(simulator, answer.text)
+        return self._say(text), reward, terminated, truncated, self._info(simulator, answer.text)
 
     def _act(self, simulator: Simulator, action: str) -> Answer:
         if self._official:
@@ -220,7 +232,7 @@ class ScienceWorldTextEnv(TextEnv):
         Raises:
             EnvError: before reset, or when the simulator died or hung.
         """
-        return self._playing().valid_actions()
+        return [self._say(command) for command in self._playing().valid_actions()]
 
     def _playing(self) -> Simulator:
         if self._simulator is None:
@@ -237,6 +249,7 @@ class ScienceWorldTextEnv(TextEnv):
             commands=self._commands,
             expert=self._expert,
             readings=self._readings,
+            names=self._names,
             moved=self._moved,
             timeout=self._timeout,
         )
@@ -267,19 +280,22 @@ class ScienceWorldTextEnv(TextEnv):
 
     def _info(self, simulator: Simulator, observation: str) -> InfoDict:
         info = InfoDict(
-            task=self._task,
+            task=self._say(self._task),
             task_id=self._task_id,
             task_type=self._task_id.partition("/")[0],
-            admissible_commands=self._listed(simulator),
+            admissible_commands=self._said(self._listed(simulator)),
             won=self._score >= WON,
             score=float(self._score),
             irreversible=self._score < 0,
         )
         if self._commands in ("grammar", "focuses") and self._running:
-            info["command_grammar"] = grammar(simulator.names(), observation)
+            info["command_grammar"] = grammar([self._say(name) for name in simulator.names()], observation)
         if self._expert:
-            info["expert_plan"] = self._plan.commands()
+            info["expert_plan"] = self._said(self._plan.commands())
         return info
+
+    def _said(self, commands: list[str] | None) -> list[str] | None:
+        return None if commands is None else [self._say(command) for command in commands]
 
     def _listed(self, simulator: Simulator) -> list[str] | None:
         if self._commands == "detours":
