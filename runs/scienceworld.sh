@@ -12,7 +12,8 @@ if [[ $size == cpu ]]; then
 else
   base=scratch:base epochs=6 wm_epochs=2 states=6000 updates=60
 fi
-readings=readings=compared # behind a temperature stands on which side of the task's limit it is
+# Behind a temperature stands on which side of the task's limit it is, and what the task names is called "target".
+texts=(readings=compared names=target)
 env=(--env scienceworld --batch-size 1)
 model=(--renderer history --max-state-tokens 3500 --window 200 --batch-size 8 --held-out 0.02 --seed "$seed")
 held=(--action constrained --action-tokens 32)
@@ -40,12 +41,12 @@ train() {
 
 # 1. Play of an expert who looks around before it names things, with and without detours; further variations of the tasks
 # that have hundreds; and of those that have few more play, the last three times with what the task names in another room.
-detours=(--env-option $readings expert=tidy commands=detours --max-steps 120)
+detours=(--env-option "${texts[@]}" expert=tidy commands=detours --max-steps 120)
 halves data 1/2 2/2 --split wide "${detours[@]}" --epsilon 0 0.3
 halves more 1/2 2/2 --split more "${detours[@]}" --epsilon 0 0.3
 "$itp" collect "${env[@]}" --split rare "${detours[@]}" --epsilon 0.15 0.25 --seed $((seed + 1)) --out "$out/rare"
 for draw in 1 2 3; do
-  "$itp" collect "${env[@]}" --split rare --env-option $readings expert=tidy commands=detours moved=$draw \
+  "$itp" collect "${env[@]}" --split rare --env-option "${texts[@]}" expert=tidy commands=detours moved=$draw \
     --max-steps 120 --epsilon 0 0.2 --seed $((seed + 1 + draw)) --out "$out/moved-$draw"
 done
 data=(--data "$out"/data-[12] "$out"/more-[12] "$out/rare" "$out"/moved-[123])
@@ -67,7 +68,7 @@ tune sft sft-1 --epochs 1 --lr 7e-4 "${names[@]}" --renamed 1
 
 # 3. The policy's own play (D_roll), with focuses on the wrong thing now and then, and the world model (eq. 1), which goes
 # on from what the policy knows of the world. It learns to tell fatal focuses, which the environment's text does not.
-halves play 1/8 5/8 --split wide --env-option $readings expert=tidy commands=focuses --behaviour policy \
+halves play 1/8 5/8 --split wide --env-option "${texts[@]}" expert=tidy commands=focuses --behaviour policy \
   --policy "$out/policy/model" "${held[@]}" --epsilon 0.05 --max-steps 50 "${device[@]}"
 train world-model --data "$out"/data-[12]/expert-0.3.jsonl "$out/rare/expert-0.15.jsonl" "$out"/play-[12] "${model[@]}" \
   --base "$out/policy/model" --epochs $wm_epochs --lr 5e-4 --tell-loss "All is lost." --copies 8 \
@@ -76,13 +77,13 @@ world=(--world-model "$out/world_model/model" --avoid "No known action matches t
 
 # 4. Labels (eq. 5) on the policy's own states, in variations that it has not learnt from, for an agent that writes a few
 # commands and looks before it sends one; warm-up (eq. 6). 5. A2C (eqs. 7-8): what is learnt is K.
-halves own 1/2 2/2 --split spare --env-option $readings expert=tidy commands=grammar --behaviour policy \
+halves own 1/2 2/2 --split spare --env-option "${texts[@]}" expert=tidy commands=grammar --behaviour policy \
   --policy "$out/sft/model" "${held[@]}" --epsilon 0 --max-steps 50 "${device[@]}"
 "$itp" label --data "$out"/own-[12] --policy "$out/sft/model" "${world[@]}" --action generate --only-sure --k-max 1 \
   --states $states --lambda-k 0.2 --batch-size 16 --seed "$seed" "${device[@]}" --out "$out/labels"
 train warmup --labels "$out/labels" --policy "$out/sft/model" --data "$out"/data-[12]/expert-0.jsonl --k-max 1 \
   --foresight label --replay 0.5 --balance --eta 1 --epochs 1 --batch-size 8 --lr 1e-4 --seed "$seed" --out "$out/warmup"
-"$itp" train a2c --env scienceworld --split spare --env-option $readings commands=grammar --policy "$out/warmup/model" \
+"$itp" train a2c --env scienceworld --split spare --env-option "${texts[@]}" commands=grammar --policy "$out/warmup/model" \
   "${world[@]}" "${held[@]}" --envs 2 --workers 2 --updates $updates --rollout 32 --value-warmup 3 --max-steps 40 \
   --limit loss --cost paper --lambda-k 0.01 --beta 0.02 --lr 1e-5 --head-lr 1e-3 --lr-schedule linear --eval-every 10 \
   --eval-episodes 24 --seed "$seed" "${a2c_device[@]}" --out "$out/a2c"
@@ -102,8 +103,8 @@ both() { # NAME POLICY FLAG...: the two splits side by side
   play "$name" test_seen "$@"
   wait $other || refuse "test_unseen failed: see $out/test_unseen-$name.log"
 }
-grammar=(--env-option $readings commands=grammar "${held[@]}")
-both free sft/model --env-option $readings --planner act --action generate --action-tokens 32
+grammar=(--env-option "${texts[@]}" commands=grammar "${held[@]}")
+both free sft/model --env-option "${texts[@]}" --planner act --action generate --action-tokens 32
 both act sft/model "${grammar[@]}" --planner act
 both itp-1 sft/model "${grammar[@]}" --planner itp "${world[@]}" --horizon fixed:1
 for stage in warmup/model a2c/best; do

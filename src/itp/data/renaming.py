@@ -30,10 +30,13 @@ class Group:
     Args:
         names: each one a word, or several that go together and change places with as many others.
         where: expression that the goal of an episode must hold; "" takes any.
+        part: expression with one group, searched in the actions; the text of the group stands for each "{}" in a word.
+            Without it in an episode the names stay. Such names change before all others do.
     """
 
     names: tuple[tuple[str, ...], ...]
     where: str = ""
+    part: str = ""
 
     @classmethod
     def of(cls, *names: str) -> Group:
@@ -63,8 +66,8 @@ class Names:
     def load(cls, path: Path) -> Names:
         """Read `{"goal": [GROUP, ...], "always": [GROUP, ...], "times": {"EXPRESSION": 3}}`.
 
-        A group is a list of names, `["apple", "plum"]`, or `{"where": "EXPRESSION", "names": [...]}`; a name is a word
-        or a list of words that go together.
+        A group is a list of names, `["apple", "plum"]`, or `{"where": "EXPRESSION", "part": "EXPRESSION", "names":
+        [...]}`, of which `part` may be missing; a name is a word or a list of words that go together.
 
         Raises:
             DataError: the file cannot be read, or is something else.
@@ -97,8 +100,13 @@ _FORM = 'give a JSON file like {"goal": [["apple", "plum"]], "always": [["pot 1"
 
 
 def _group(entry: Any) -> Group:
-    where, names = (entry["where"], entry["names"]) if isinstance(entry, dict) else ("", entry)
-    return Group(tuple((n,) if isinstance(n, str) else tuple(n) for n in names), str(re.compile(where).pattern))
+    if not isinstance(entry, dict):
+        entry = {"where": "", "names": entry}
+    names = tuple((name,) if isinstance(name, str) else tuple(name) for name in entry["names"])
+    where, part = re.compile(entry["where"]), re.compile(entry.get("part", ""))
+    if bool(part.pattern) != (part.groups == 1):
+        raise ValueError(f"part {part.pattern!r} must have one group")
+    return Group(names, where.pattern, part.pattern)
 
 
 def _twice(words: Sequence[str]) -> str | None:
@@ -125,13 +133,17 @@ def renamed(trajectories: Iterable[Trajectory], names: Names, copies: int, seed:
         draw = random.Random(f"{seed} {trajectory.task.task_id} {len(trajectory.steps)}")
         count = copies * max((n for where, n in names.times if re.search(where, trajectory.task.goal)), default=1)
         for _ in range(count):
-            if exchange := _drawn(trajectory, names, draw):
-                yield _told(trajectory, _speaker(exchange))
+            copy = trajectory
+            for exchange in _drawn(trajectory, names, draw):
+                copy = _told(copy, _speaker(exchange))
+            if copy is not trajectory:
+                yield copy
 
 
-def _drawn(trajectory: Trajectory, names: Names, draw: random.Random) -> dict[str, str]:
-    """Which word is put in which one's place."""
+def _drawn(trajectory: Trajectory, names: Names, draw: random.Random) -> Iterator[dict[str, str]]:
+    """Which word is put in which one's place, first of the names that hold a part of the episode, then of the others."""
     goal = trajectory.task.goal
+    parts: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
     pairs: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
     for group in (group for group in names.goal if re.search(group.where, goal)):
         found = {*_pattern(group.words()).findall(goal)}
@@ -140,13 +152,23 @@ def _drawn(trajectory: Trajectory, names: Names, draw: random.Random) -> dict[st
         for old, new in zip(mentioned, draw.sample(others, k=min(len(mentioned), len(others))), strict=False):
             pairs += [(old, new), (new, old)]
     for group in (group for group in names.always if re.search(group.where, goal)):
-        pairs += zip(group.names, draw.sample(group.names, k=len(group.names)), strict=True)
-    exchange = [words for old, new in pairs for words in zip(old, new, strict=True)]
-    if twice := _twice([word for word, _ in exchange]):
-        raise DataError(
-            f"--rename: {twice!r} is in two groups that both apply to the goal {goal!r}: narrow their where"
-        )
-    return dict(exchange)
+        filled = _filled(group, trajectory)
+        (parts if group.part else pairs).extend(zip(filled, draw.sample(filled, k=len(filled)), strict=True))
+    for part in (parts, pairs):
+        exchange = [words for old, new in part for words in zip(old, new, strict=True)]
+        if twice := _twice([word for word, _ in exchange]):
+            raise DataError(f"--rename: {twice!r} is in two groups that apply to the goal {goal!r}: narrow their where")
+        if exchange:
+            yield dict(exchange)
+
+
+def _filled(group: Group, trajectory: Trajectory) -> Sequence[tuple[str, ...]]:
+    """The names of a group, with a part of the episode in them where they ask for one."""
+    if not group.part:
+        return group.names
+    found = (re.search(group.part, step.decision.action) for step in trajectory.steps)
+    part = next((match[1] for match in found if match), None)
+    return [] if part is None else [tuple(word.replace("{}", part) for word in name) for name in group.names]
 
 
 def _pattern(names: Iterable[str]) -> re.Pattern[str]:

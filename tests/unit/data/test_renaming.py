@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,11 +86,27 @@ def test_words_that_go_together_turn_an_episode_into_one_with_the_other_outcome(
     assert list(renamed([elsewhere], Names.load(file), copies=4)) == [elsewhere]
 
 
+def test_a_word_may_hold_a_part_of_the_episode_and_changes_before_the_other_names(tmp_path: Path) -> None:
+    file = tmp_path / "names.json"
+    outcome = {"where": "", "part": "^connect fork to (.+)$", "names": [["yes", "{}, on"], ["no", "{}, off"]]}
+    file.write_text(json.dumps({"always": [outcome, ["red lamp", "blue lamp", "old lamp"]]}))
+    names, goal = Names.load(file), "if yes, take the box. if no, leave it."
+    step = Step(Decision("connect fork to red lamp"), "You see a red lamp, on. You see a blue lamp, off.")
+    played = Trajectory(Task("fork/0", goal), "", (step,), StopReason.WON)
+    texts = {(copy.task.goal, copy.steps[0].observation) for copy in renamed([played], names, copies=60)}
+    assert len(texts) == 12
+    for goal_told, text in texts:
+        state = "on" if goal_told == goal else "off"
+        lamp = re.fullmatch(rf"You see a (\w+ lamp), {state}. You see a (\w+ lamp), off.", text)
+        assert lamp is not None
+        assert lamp[1] != lamp[2]
+    other = replace(played, steps=(replace(step, decision=Decision("look")),))
+    assert {copy.task.goal for copy in renamed([other], names, copies=9)} == {goal}
+
+
 def test_a_name_in_two_groups_that_apply_to_one_goal_is_refused() -> None:
     where = Names(goal=(Group.of("apple", "plum"), replace(Group.of("apple", "pear"), where="pot")))
-    with pytest.raises(
-        DataError, match="'apple' is in two groups that both apply to the goal 'grow an apple in pot 1'"
-    ):
+    with pytest.raises(DataError, match="'apple' is in two groups that apply to the goal 'grow an apple in pot 1'"):
         list(renamed([grown()], where, copies=1))
     assert len(list(renamed([grown("grow an apple")], where, copies=1))) == 2
 
@@ -105,6 +122,10 @@ def test_a_name_in_two_groups_that_apply_to_one_goal_is_refused() -> None:
         ('{"goal": [["a", ["b", "c"]]]}', "is no list of names"),
         ('{"always": [{"where": "(", "names": ["a", "b"]}]}', "cannot be read"),
         ('{"always": [{"names": ["a", "b"]}]}', "cannot be read"),
+        (
+            '{"always": [{"where": "", "part": "x", "names": ["a", "b"]}]}',
+            r"cannot be read \(part 'x' must have one group",
+        ),
         ('{"always": [["a", "b"]], "times": {"a": 0}}', "has times that are not whole numbers of at least 1"),
         ('{"goal": [["a", "b"]], "always": [["b", "c"]]}', "has 'b' twice: give each name in one group, once"),
     ],
