@@ -141,7 +141,7 @@ def renamed(trajectories: Iterable[Trajectory], names: Names, copies: int, seed:
 
 
 def _drawn(trajectory: Trajectory, names: Names, draw: random.Random) -> Iterator[dict[str, str]]:
-    """Which word is put in which one's place, first of the names that hold a part of the episode, then of the others."""
+    """Which word is put in which one's place: first for names that hold a part of the episode, then for the others."""
     goal = trajectory.task.goal
     parts: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
     pairs: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
