@@ -11,6 +11,7 @@ from itp.envs.scienceworld.aliases import aliases
         ("boil apple juice. For compounds without a boiling point, burning", "apple juice"),
         ("change the state of matter of lead. First", "lead"),
         ("measure the temperature of unknown substance B, which is located", "unknown substance B"),
+        ("measure the melting point of gallium, which", "gallium"),
         ("turn on the red light bulb by powering it using", "red light bulb"),
         ("turn on the electric motor. First", "electric motor"),
         ("determine if book (The Foundations of the Origin of Species) is electrically conductive. The",
@@ -34,7 +35,6 @@ def test_what_the_task_names_is_the_target_and_back(task: str, thing: str) -> No
     [
         "Your task is to boil water. First, focus on the substance.",
         "Your task is to melt ice. First",
-        "Your task is to measure the melting point of gallium, which is located around the kitchen.",
         "Your task is to find a(n) living thing. First, focus on the thing.",
         "Your task is to use chemistry to create green paint. When you are done",
         "Your task is to find the animal with the longest life span.",

@@ -15,12 +15,11 @@ NAMES = ("plain", "target")
 TARGET = "target"
 _ABOUT = re.compile(
     r"task is to (?:boil|melt|freeze|change the state of matter of|determine if|measure the temperature of"
-    r"|turn on the|use chemistry to create the substance|grow an?"
+    r"|measure the melting point of|turn on the|use chemistry to create the substance|grow an?"
     r"|focus on the (?:\d+ )?life stages of the) '?(.+?)'?(?= is electrically| by powering| plant\b|, |\.)"
 )
 _COMMON = ("water", "ice")
-"""These keep their names: they come from taps and freezers, which no text says. So does a known substance whose melting
-point is asked for: whether to heat or to cool it is what its name tells."""
+"""These keep their names: they come from taps and freezers, which no text says."""
 
 Saying = Callable[[str], str]
 
