@@ -16,7 +16,7 @@ from itp.envs.base import InfoDict, TextEnv, check_step
 from itp.envs.scienceworld.aliases import NAMES, aliases
 from itp.envs.scienceworld.grammar import grammar
 from itp.envs.scienceworld.plans import Plan, detours
-from itp.envs.scienceworld.readings import READINGS, compared, lamp_told
+from itp.envs.scienceworld.readings import READINGS, compared
 from itp.envs.scienceworld.rehearsal import WON, Rehearsal, after
 from itp.envs.scienceworld.simulator import POOL, SIMPLIFICATIONS, TIMEOUT, Answer, Simulator, official_env
 from itp.envs.scienceworld.splits import max_steps as field_max_steps
@@ -62,8 +62,8 @@ def make_scienceworld_env(
             a policy at play: the grammar, and a list of focuses on all that is in sight, most of them fatal.
         expert: fill `info["expert_plan"]` with the rest of the simulator's gold path, as long as it is followed.
             "tidy" is half as long and outlives detours: see `itp.envs.scienceworld.plans`.
-        readings: "compared" says after every temperature on which side of the task's limit it is, and after a look
-            around what the lamps tell of the thing in the circuit; "plain" leaves the simulator's text as it is.
+        readings: "compared" says after every temperature on which side of the task's limit it is; "plain" leaves the
+            simulator's text as it is.
         names: "target" calls the thing that the task names "target" in every text, and understands that in commands
             (`itp.envs.scienceworld.aliases`); "plain" does not.
         moved: other than 0, where the expert looks for the thing that a task names, it is carried to another room
@@ -218,9 +218,7 @@ class ScienceWorldTextEnv(TextEnv):
         limit = self.max_steps or field_max_steps(self._task_id.partition("/")[0])
         truncated = not terminated and len(self._actions) >= limit
         self._running = not (terminated or truncated)
-        text = answer.text
-        if self._readings == "compared":
-            text = lamp_told(compared(text, self._task), self._task, self._actions)
+        text = compared(answer.text, self._task) if self._readings == "compared" else answer.text
         return self._say(text), reward, terminated, truncated, self._info(simulator, answer.text)
 
     def _act(self, simulator: Simulator, action: str) -> Answer:
