@@ -283,7 +283,7 @@ class ScienceWorldTextEnv(TextEnv):
             task=self._say(self._task),
             task_id=self._task_id,
             task_type=self._task_id.partition("/")[0],
-            admissible_commands=self._said(self._listed(simulator)),
+            admissible_commands=None if (listed := self._listed(simulator)) is None else [*map(self._say, listed)],
             won=self._score >= WON,
             score=float(self._score),
             irreversible=self._score < 0,
@@ -291,11 +291,8 @@ class ScienceWorldTextEnv(TextEnv):
         if self._commands in ("grammar", "focuses") and self._running:
             info["command_grammar"] = grammar([self._say(name) for name in simulator.names()], observation)
         if self._expert:
-            info["expert_plan"] = self._said(self._plan.commands())
+            info["expert_plan"] = [self._say(command) for command in self._plan.commands()]
         return info
-
-    def _said(self, commands: list[str] | None) -> list[str] | None:
-        return None if commands is None else [self._say(command) for command in commands]
 
     def _listed(self, simulator: Simulator) -> list[str] | None:
         if self._commands == "detours":
