@@ -53,7 +53,7 @@ data=(--data "$out"/data-[12] "$out"/more-[12] "$out/rare" "$out"/moved-[123])
 names=(--rename runs/scienceworld_names.json) # most of them invented: what cannot be known has to be read
 
 # 2. Policy: the expert's actions where they are sure, and what follows every action, in one sequence an episode; each
-# episode told twice more under other names, of rare tasks ten times.
+# episode told twice more under other names, of rare tasks four to twelve times (`times` in the file).
 train policy "${data[@]}" "${model[@]}" --base $base --only-sure --objective iwm --observation-weight 0.3 \
   "${names[@]}" --renamed 2 --epochs $epochs --lr 2e-3 --eval-steps 400 --out "$out/policy"
 

@@ -51,7 +51,7 @@ class Config:
     policy: Path
     """Policy checkpoint inside the run folder that made it, such as out/a2c/best."""
     world_model: Path | None = None
-    """World model checkpoint inside its run folder, where play.yaml says `world_model: learned`."""
+    """World model checkpoint inside its run folder, where rows of play.yaml imagine with `world_model: learned`."""
     play: Path
     """How the set is played; see docs/demo.md."""
     card_policy: Path
@@ -69,8 +69,11 @@ def run(config: Config) -> None:
     play = read_play(config.play)
     if not re.fullmatch(r"[a-z][a-z0-9-]*", config.name):
         raise ConfigError(f"--name {config.name} must be small letters, digits and dashes")
-    if (play.world_model == "learned") != (config.world_model is not None):
-        raise ConfigError(f"{config.play} says world_model: {play.world_model}: give --world-model with `learned` only")
+    if play.learned != (config.world_model is not None):
+        raise ConfigError(
+            f"{config.play} says world_model: {play.world_model}: give --world-model with `learned` only, "
+            "and rows that imagine"
+        )
     if (config.world_model is None) != (config.card_world_model is None):
         raise ConfigError("--world-model and --card-world-model go together")
     config.out.mkdir(parents=True, exist_ok=True)

@@ -81,6 +81,11 @@ class PlayFile:
     rows: tuple[Row, ...] = ()
     """The table, top down; the first is the one that the others are held against."""
 
+    @property
+    def learned(self) -> bool:
+        """Whether a row imagines with the set's own world model."""
+        return self.world_model == "learned" and any(map(_imagines, self.rows))
+
 
 @dataclass(frozen=True)
 class PlaySet:
@@ -170,8 +175,7 @@ def load_set(path: Path) -> PlaySet:
             evaluation.check(settings)
         except ConfigError as error:
             raise ConfigError(f"{path / PLAY_FILE}, row {row.title!r}: {error}") from error
-    learned = one.play.world_model == "learned" and any(map(_imagines, one.play.rows))
-    for part in (one.policy, path / "world_model") if learned else (one.policy,):
+    for part in (one.policy, path / "world_model") if one.play.learned else (one.policy,):
         _check_files(part)
     return one
 

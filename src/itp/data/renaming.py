@@ -75,7 +75,7 @@ class Names:
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             goal, always = (tuple(_group(entry) for entry in data.pop(key, [])) for key in ("goal", "always"))
-            times = tuple((str(re.compile(where).pattern), int(n)) for where, n in data.pop("times", {}).items())
+            times = tuple((re.compile(where).pattern, n) for where, n in data.pop("times", {}).items())
         except (OSError, ValueError, AttributeError, TypeError, KeyError, re.error) as error:
             raise DataError(f"--rename {path} cannot be read ({error}): {_FORM}") from error
         groups = (*goal, *always)
@@ -87,7 +87,7 @@ class Names:
             or min(map(_lengths, groups)) < 1
         ):
             raise DataError(f"--rename {path} is no list of names: {_FORM}")
-        if any(n < 1 for _, n in times):
+        if not all(isinstance(n, int) and n >= 1 for _, n in times):
             raise DataError(f"--rename {path} has times that are not whole numbers of at least 1")
         for where in {group.where for group in groups}:
             together = [word for group in groups if group.where == where for word in group.words()]
@@ -146,11 +146,12 @@ def _drawn(trajectory: Trajectory, names: Names, draw: random.Random) -> Iterato
     parts: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
     pairs: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
     for group in (group for group in names.goal if re.search(group.where, goal)):
-        found = {*_pattern(group.words()).findall(goal)}
-        mentioned = [name for name in group.names if found.intersection(name)]
-        others = [name for name in group.names if name not in mentioned]
+        filled = _filled(group, trajectory)
+        found = {*_pattern(itertools.chain.from_iterable(filled)).findall(goal)} if filled else set()
+        mentioned = [name for name in filled if found.intersection(name)]
+        others = [name for name in filled if name not in mentioned]
         for old, new in zip(mentioned, draw.sample(others, k=min(len(mentioned), len(others))), strict=False):
-            pairs += [(old, new), (new, old)]
+            (parts if group.part else pairs).extend([(old, new), (new, old)])
     for group in (group for group in names.always if re.search(group.where, goal)):
         filled = _filled(group, trajectory)
         (parts if group.part else pairs).extend(zip(filled, draw.sample(filled, k=len(filled)), strict=True))

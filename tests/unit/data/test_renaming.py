@@ -104,6 +104,16 @@ def test_a_word_may_hold_a_part_of_the_episode_and_changes_before_the_other_name
     assert {copy.task.goal for copy in renamed([other], names, copies=9)} == {goal}
 
 
+def test_a_part_counts_in_a_group_of_the_goal_too() -> None:
+    group = Group((("{} seed",), ("plum seed",)), part="^move (.+) seed")
+    goal = "plant the apple seed in pot 1"
+    assert [copy.task.goal for copy in renamed([grown(goal)], Names(goal=(group,)), copies=1)] == [
+        goal,
+        "plant the plum seed in pot 1",
+    ]
+    assert len(list(renamed([grown(goal)], Names(goal=(replace(group, part="^eat (.+)"),)), copies=1))) == 1
+
+
 def test_a_name_in_two_groups_that_apply_to_one_goal_is_refused() -> None:
     where = Names(goal=(Group.of("apple", "plum"), replace(Group.of("apple", "pear"), where="pot")))
     with pytest.raises(DataError, match="'apple' is in two groups that apply to the goal 'grow an apple in pot 1'"):
@@ -127,6 +137,7 @@ def test_a_name_in_two_groups_that_apply_to_one_goal_is_refused() -> None:
             r"cannot be read \(part 'x' must have one group",
         ),
         ('{"always": [["a", "b"]], "times": {"a": 0}}', "has times that are not whole numbers of at least 1"),
+        ('{"always": [["a", "b"]], "times": {"a": 2.5}}', "has times that are not whole numbers of at least 1"),
         ('{"goal": [["a", "b"]], "always": [["b", "c"]]}', "has 'b' twice: give each name in one group, once"),
     ],
 )

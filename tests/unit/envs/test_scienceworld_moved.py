@@ -1,10 +1,10 @@
-"""Starts in which what a task names lies elsewhere, and plans that go straight to where something is done."""
+"""Starts in which what a task names lies elsewhere, and plans that look for it."""
 
 import random
 
 import pytest
 
-from itp.envs.scienceworld.moved import SEARCHED, direct, moved_starts
+from itp.envs.scienceworld.moved import SEARCHED, moved_starts
 
 BOIL = "Your task is to boil chocolate. First, focus on the substance."
 PLAN = ["teleport to kitchen", "look around", "open fridge", "pick up metal pot", "focus on chocolate",
@@ -49,17 +49,3 @@ def test_nothing_is_moved_that_the_task_does_not_name_or_places_or_that_is_made_
     plan: list[str], task: str
 ) -> None:
     assert moved(plan, task) == []
-
-
-def test_rooms_in_which_nothing_is_done_are_not_visited() -> None:
-    way = ["pick up pot", "teleport to hallway", "look around", "pick up pot", "teleport to bedroom", "look around"]
-    sink = ["teleport to greenhouse", "look around", "move pot to sink"]
-    assert direct([*way, *sink]) == ["pick up pot", *sink]
-    assert direct([*way[:1], "teleport to bedroom", "pick up cup", *sink]) == [
-        "pick up pot",
-        "teleport to bedroom",
-        "pick up cup",
-        *sink,
-    ]
-    assert direct(["look around", *sink]) == ["look around", *sink]
-    assert direct([]) == []

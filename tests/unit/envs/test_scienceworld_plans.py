@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from itp import make_env
-from itp.envs.scienceworld.plans import CAUTION, Plan, Tidying, detours, tidy
+from itp.envs.scienceworld.plans import CAUTION, Plan, Tidying, detours, direct, tidy
 from itp.errors import ConfigError
 
 GOLD = (
@@ -69,6 +69,20 @@ def test_detours_are_no_step_of_the_plan_and_no_focus_out_of_turn() -> None:
     assert {"adult banana", "adult tree", "banana tree", "adult tree banana"} <= astray
     assert all(set(words.split()) <= {"adult", "banana", "tree"} for words in astray)
     assert detours(plan, "kitchen", random.Random(3)) == detours(plan, "kitchen", random.Random(3))
+
+
+def test_rooms_in_which_nothing_is_done_are_not_visited() -> None:
+    way = ["pick up pot", "teleport to hallway", "look around", "pick up pot", "teleport to bedroom", "look around"]
+    sink = ["teleport to greenhouse", "look around", "move pot to sink"]
+    assert direct([*way, *sink]) == ["pick up pot", *sink]
+    assert direct([*way[:1], "teleport to bedroom", "pick up cup", *sink]) == [
+        "pick up pot",
+        "teleport to bedroom",
+        "pick up cup",
+        *sink,
+    ]
+    assert direct(["look around", *sink]) == ["look around", *sink]
+    assert direct([]) == []
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ def test_the_sets_of_this_repository_load_are_small_and_name_no_path_of_a_machin
         assert all(torch.isfinite(parameter).all() for parameter in policy.lm.model.parameters())
         if any(row.horizon in ("learned", "sampled") for row in one.play.rows):
             assert policy.heads is not None
-        if one.play.world_model == "learned":
+        if one.play.learned:
             TextWorldModel.load(str(one.path / "world_model"))
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert sum(file.stat().st_size for file in files) <= 40_000_000

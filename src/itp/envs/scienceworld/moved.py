@@ -10,10 +10,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 
-from itp.envs.scienceworld.plans import LOOK, ROOMS, TELEPORT
+from itp.envs.scienceworld.patience import FOCUS, OPEN
+from itp.envs.scienceworld.plans import LOOK, ROOMS, TAKE, TELEPORT
 
-FOCUS = "focus on "
-_OPEN, _TAKE, _DROP = "open ", "pick up ", "drop "
+_DROP, _CLOSE = "drop ", "close "
 SEARCHED = tuple(room for room in ROOMS if room != "hallway")
 """Rooms in the order in which they are searched."""
 Start = tuple[list[str], list[str]]
@@ -32,17 +32,17 @@ def moved_starts(plan: Sequence[str], task: str, start: str, draw: random.Random
     at = next((place for place, step in enumerate(plan) if step.startswith(FOCUS)), 0)
     before, thing = plan[:at], plan[at].removeprefix(FOCUS) if at else ""
     home = _room(before) or start
-    preparing = all(step == LOOK or step.startswith((TELEPORT, _OPEN, _TAKE)) for step in before)
+    preparing = all(step == LOOK or step.startswith((TELEPORT, OPEN, TAKE)) for step in before)
     if not thing or thing not in task or f"around the {home}" in task or not preparing:
         return
     there = draw.choice([room for room in SEARCHED if room not in (home, start)])
     route = [room for room in SEARCHED[: SEARCHED.index(there) + 1] if room not in _visited(before, start)]
     search = [step for room in route for step in (TELEPORT + room, LOOK)]
-    opening = [step for step in before if step.startswith(_OPEN)]
-    shut = [step.replace(_OPEN, "close ", 1) for step in opening]
+    opening = [step for step in before if step.startswith(OPEN)]
+    shut = [step.replace(OPEN, _CLOSE, 1) for step in opening]
     for name in (thing, f"cup containing {thing}", f"metal pot containing {thing}"):
-        prelude = [TELEPORT + home, *opening, _TAKE + name, *shut, TELEPORT + there, _DROP + name, TELEPORT + start]
-        yield prelude, [*before, *search, _TAKE + name, TELEPORT + home, *plan[at:]]
+        prelude = [TELEPORT + home, *opening, TAKE + name, *shut, TELEPORT + there, _DROP + name, TELEPORT + start]
+        yield prelude, [*before, *search, TAKE + name, TELEPORT + home, *plan[at:]]
 
 
 def _room(plan: Sequence[str]) -> str:
@@ -51,29 +51,3 @@ def _room(plan: Sequence[str]) -> str:
 
 def _visited(plan: Sequence[str], start: str) -> set[str]:
     return {start, *(step.removeprefix(TELEPORT) for step in plan if step.startswith(TELEPORT))}
-
-
-def direct(plan: Sequence[str]) -> list[str]:
-    """The plan without visits to rooms in which nothing is done but look around and take what is held already.
-
-    Args:
-        plan: a plan, not replayed.
-    """
-    out: list[str] = []
-    for visit in _visits(plan):
-        done = [step for step in visit[1:] if step != LOOK and not (step.startswith(_TAKE) and step in out)]
-        if done or not visit[0].startswith(TELEPORT):
-            out += visit
-    return out
-
-
-def _visits(plan: Sequence[str]) -> Iterator[list[str]]:
-    """The plan cut in front of every teleport."""
-    visit: list[str] = []
-    for step in plan:
-        if step.startswith(TELEPORT) and visit:
-            yield visit
-            visit = []
-        visit.append(step)
-    if visit:
-        yield visit

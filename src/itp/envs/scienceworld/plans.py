@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from itp.envs.scienceworld.plain import hurried, plain
 
 GO, TELEPORT, LOOK, WAIT, WAIT_TEN = "go to ", "teleport to ", "look around", "wait1", "wait"
+TAKE = "pick up "
 ROOMS = ("art studio", "bathroom", "bedroom", "foundry", "greenhouse", "hallway", "kitchen", "living room", "outside",
          "workshop")  # fmt: skip
 _IDLE = ("open door to ",)
@@ -95,6 +96,32 @@ def tidy(gold: Sequence[str], how: Tidying = CAUTION[0]) -> list[str]:
     plan = plain(plan) if how.plain else plan
     plan = hurried(plan, how.waterings) if how.waterings else plan
     return list(_tens(plan)) if how.tens else plan
+
+
+def direct(plan: Sequence[str]) -> list[str]:
+    """The plan without visits to rooms in which nothing is done but look around and take what is held already.
+
+    Args:
+        plan: a plan, not replayed.
+    """
+    out: list[str] = []
+    for visit in _visits(plan):
+        done = [step for step in visit[1:] if step != LOOK and not (step.startswith(TAKE) and step in out)]
+        if done or not visit[0].startswith(TELEPORT):
+            out += visit
+    return out
+
+
+def _visits(plan: Sequence[str]) -> Iterator[list[str]]:
+    """The plan cut in front of every teleport."""
+    visit: list[str] = []
+    for step in plan:
+        if step.startswith(TELEPORT) and visit:
+            yield visit
+            visit = []
+        visit.append(step)
+    if visit:
+        yield visit
 
 
 def _passes_by(action: str, after: str) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 
-from itp.envs.scienceworld.moved import direct, moved_starts
+from itp.envs.scienceworld.moved import moved_starts
 from itp.envs.scienceworld.patience import FOCUS, OPEN, by_sight, unbroken, unwatched
 from itp.envs.scienceworld.plain import by_full_name, first_listed
-from itp.envs.scienceworld.plans import CAUTION, LOOK, WAIT_TEN, room_in, tidy
+from itp.envs.scienceworld.plans import CAUTION, LOOK, WAIT_TEN, direct, room_in, tidy
 from itp.envs.scienceworld.simulator import Simulator
 
 WON = 100
