@@ -11,7 +11,8 @@ refuse() {
   exit 2
 }
 
-[[ $size == cpu || $size == gpu ]] || refuse "size $size is unknown: give cpu or gpu"
+sizes=${sizes:-cpu gpu}
+[[ " $sizes " == *" $size "* ]] || refuse "size $size is unknown: give one of $sizes"
 [[ $seed =~ ^[0-9]+$ ]] || refuse "seed $seed is no number: give 0, 1, 2 ..."
 command -v "$itp" > /dev/null || refuse "$itp is not there: run 'make setup' first, or set ITP to the itp command"
 

@@ -1,16 +1,20 @@
 #!/usr/bin/env bash
 # ScienceWorld, every stage from tidy plans to a table and a report. Needs Java; the field's splits are built in.
-#   bash runs/scienceworld.sh [cpu|gpu] [SEED] [OUT]
-# Stage by stage it took more than three hours on two CPU cores, most of it resets of JVMs and long sequences. It was never
-# run in one piece, nor was the gpu size.
-# Policy and world model learn from `wide`, the policy from `more` as well: variations of the simulator's training split,
-# none of them in `valid` or in the field's test splits. Figures, times and what was learnt from them: RESULTS.md. What the sizes mean: docs/recipes.md.
+#   bash runs/scienceworld.sh [cpu|long|gpu] [SEED] [OUT]
+# cpu: an hour on two cores. long: the same stages with all the play and training of the shipped policy, three hours and
+# more, for as many lookaheads as one wants to compare. gpu was never run.
+# Policy and world model learn from `wide` and `more`: variations of the simulator's training split, none of them in
+# `valid`, `dev` or in the field's test splits. Figures and what was learnt from them: RESULTS.md; sizes: docs/recipes.md.
+sizes="cpu long gpu"
 source "$(dirname "$0")/common.sh"
 
 if [[ $size == cpu ]]; then
-  base=scratch:small epochs=2.8 wm_epochs=0.7 states=1500 updates=10
+  noise=(0.2) rare_noise=(0.15) moved_noise=(0.2) focuses=(1/16 9/16) own=(1/4 3/4) # a part of the play, once
+  base=scratch:small copies=1 epochs=1.6 wm_epochs=0.5 states=600 updates=6
 else
-  base=scratch:base epochs=6 wm_epochs=2 states=6000 updates=60
+  noise=(0 0.3) rare_noise=(0.15 0.25) moved_noise=(0 0.2) focuses=(1/8 5/8) own=(1/2 2/2)
+  base=scratch:small copies=2 epochs=2.8 wm_epochs=0.7 states=1500 updates=10
+  [[ $size == long ]] || base=scratch:base epochs=6 wm_epochs=2 states=6000 updates=60
 fi
 # Behind a temperature stands on which side of the task's limit it is, and what the task names is called "target".
 texts=(readings=compared names=target)
@@ -18,75 +22,78 @@ env=(--env scienceworld --batch-size 1)
 model=(--renderer history --max-state-tokens 3500 --window 200 --batch-size 8 --held-out 0.02 --seed "$seed")
 held=(--action constrained --action-tokens 32)
 
-# Plays what the flags say into $out/NAME-1 and NAME-2. An episode needs a JVM, and resets take longest: two processes with
-# one each are faster than one with two.
+# Plays two shards of what the flags say into $out/NAME-1 and NAME-2. An episode needs a JVM, and resets take longest: two
+# processes with one each are faster than one with two.
 halves() { # NAME SHARD SHARD FLAG...
   local name=$1 first=$2 second=$3
   shift 3
   mkdir -p "$out"
-  "$itp" collect "${env[@]}" --seed "$seed" "$@" --shard "$second" --out "$out/$name-2" > "$out/$name-2.log" 2>&1 &
+  "$itp" collect "${env[@]}" "$@" --shard "$second" --out "$out/$name-2" > "$out/$name-2.log" 2>&1 &
   local other=$!
-  "$itp" collect "${env[@]}" --seed "$seed" "$@" --shard "$first" --out "$out/$name-1"
+  "$itp" collect "${env[@]}" "$@" --shard "$first" --out "$out/$name-1"
   wait $other || refuse "the second half of the play failed: see $out/$name-2.log"
 }
 
 # One stage at a time trains here: on a CPU in two processes, on the same rows in the same order as in one.
 train() {
-  if [[ $size == cpu && $(nproc) -gt 1 ]]; then
+  if [[ $size != gpu && $(nproc) -gt 1 ]]; then
     "${itp%/*}/accelerate" launch --config_file configs/accelerate/cpu_2_processes.yaml -m itp.cli train "$@"
   else
     "$itp" train "$@"
   fi
 }
 
-# 1. Play of an expert who looks around before it names things, with and without detours; further variations of the tasks
-# that have hundreds; and of those that have few more play, the last three times with what the task names in another room.
+# 1. Play of an expert who looks around before it names things, with detours; of tasks that have few variations more, also
+# three times with what the task names in another room.
 detours=(--env-option "${texts[@]}" expert=tidy commands=detours --max-steps 120)
-halves data 1/2 2/2 --split wide "${detours[@]}" --epsilon 0 0.3
-halves more 1/2 2/2 --split more "${detours[@]}" --epsilon 0 0.3
-"$itp" collect "${env[@]}" --split rare "${detours[@]}" --epsilon 0.15 0.25 --seed $((seed + 1)) --out "$out/rare"
+halves data 1/2 2/2 --split wide "${detours[@]}" --epsilon "${noise[@]}" --seed "$seed"
+halves more 1/2 2/2 --split more "${detours[@]}" --epsilon "${noise[@]}" --seed "$seed"
+halves rare 1/2 2/2 --split rare "${detours[@]}" --epsilon "${rare_noise[@]}" --seed $((seed + 1))
 for draw in 1 2 3; do
-  "$itp" collect "${env[@]}" --split rare --env-option "${texts[@]}" expert=tidy commands=detours moved=$draw \
-    --max-steps 120 --epsilon 0 0.2 --seed $((seed + 1 + draw)) --out "$out/moved-$draw"
+  halves "moved-$draw" 1/2 2/2 --split rare --env-option "${texts[@]}" expert=tidy commands=detours moved=$draw \
+    --max-steps 120 --epsilon "${moved_noise[@]}" --seed $((seed + 1 + draw))
 done
-data=(--data "$out"/data-[12] "$out"/more-[12] "$out/rare" "$out"/moved-[123])
+data=(--data "$out"/data-[12] "$out"/more-[12] "$out"/rare-[12] "$out"/moved-[123]-[12])
 names=(--rename runs/scienceworld_names.json) # most of them invented: what cannot be known has to be read
 
 # 2. Policy: the expert's actions where they are sure, and what follows every action, in one sequence an episode; each
-# episode told twice more under other names, of rare tasks four to twelve times (`times` in the file).
+# episode told again under other names, of rare tasks more often (`times` in the file). Then imitation alone.
 train policy "${data[@]}" "${model[@]}" --base $base --only-sure --objective iwm --observation-weight 0.3 \
-  "${names[@]}" --renamed 2 --epochs $epochs --lr 2e-3 --eval-steps 400 --out "$out/policy"
-
-# Then imitation alone.
+  "${names[@]}" --renamed $copies --epochs $epochs --lr 2e-3 --eval-steps 400 --out "$out/policy"
 tune() { # NAME BASE FLAG...
   local name=$1 from=$2
   shift 2
-  train policy "${data[@]}" "${model[@]}" --base "$out/$from/model" --only-sure --eval-steps 0 "$@" --out "$out/$name"
+  train policy "${data[@]}" "${model[@]}" --base "$out/$from/model" --only-sure --eval-steps 0 "${names[@]}" "$@" \
+    --out "$out/$name"
 }
-tune sft-1 policy --epochs 1 --lr 1e-3 "${names[@]}" --renamed 2
-tune sft sft-1 --epochs 1 --lr 7e-4 "${names[@]}" --renamed 1
+if [[ $size == cpu ]]; then
+  tune sft policy --renamed 1 --epochs 0.6 --lr 1e-3
+else
+  tune sft-1 policy --renamed 2 --epochs 1 --lr 1e-3
+  tune sft sft-1 --renamed 1 --epochs 1 --lr 7e-4
+fi
 
 # 3. The policy's own play (D_roll), with focuses on the wrong thing now and then, and the world model (eq. 1), which goes
 # on from what the policy knows of the world. It learns to tell fatal focuses, which the environment's text does not.
-halves play 1/8 5/8 --split wide --env-option "${texts[@]}" expert=tidy commands=focuses --behaviour policy \
-  --policy "$out/policy/model" "${held[@]}" --epsilon 0.05 --max-steps 50 "${device[@]}"
-train world-model --data "$out"/data-[12]/expert-0.3.jsonl "$out/rare/expert-0.15.jsonl" "$out"/play-[12] "${model[@]}" \
-  --base "$out/policy/model" --epochs $wm_epochs --lr 5e-4 --tell-loss "All is lost." --copies 8 \
+halves play "${focuses[@]}" --split wide --env-option "${texts[@]}" expert=tidy commands=focuses --behaviour policy \
+  --policy "$out/policy/model" "${held[@]}" --epsilon 0.05 --max-steps 50 --seed "$seed" "${device[@]}"
+train world-model --data "$out"/data-[12]/"expert-${noise[-1]}.jsonl" "$out"/rare-[12]/expert-0.15.jsonl "$out"/play-[12] \
+  "${model[@]}" --base "$out/policy/model" --epochs $wm_epochs --lr 5e-4 --tell-loss "All is lost." --copies 8 \
   --copies-of "All is lost." --max-observation-tokens 96 --eval-episodes 4 --out "$out/world_model"
 world=(--world-model "$out/world_model/model" --avoid "No known action matches that input" "All is lost")
 
 # 4. Labels (eq. 5) on the policy's own states, in variations that it has not learnt from, for an agent that writes a few
 # commands and looks before it sends one; warm-up (eq. 6). 5. A2C (eqs. 7-8): what is learnt is K.
-halves own 1/2 2/2 --split spare --env-option "${texts[@]}" expert=tidy commands=grammar --behaviour policy \
-  --policy "$out/sft/model" "${held[@]}" --epsilon 0 --max-steps 50 "${device[@]}"
+halves own "${own[@]}" --split spare --env-option "${texts[@]}" expert=tidy commands=grammar --behaviour policy \
+  --policy "$out/sft/model" "${held[@]}" --epsilon 0 --max-steps 50 --seed "$seed" "${device[@]}"
 "$itp" label --data "$out"/own-[12] --policy "$out/sft/model" "${world[@]}" --action generate --only-sure --k-max 1 \
   --states $states --lambda-k 0.2 --batch-size 16 --seed "$seed" "${device[@]}" --out "$out/labels"
-train warmup --labels "$out/labels" --policy "$out/sft/model" --data "$out"/data-[12]/expert-0.jsonl --k-max 1 \
+train warmup --labels "$out/labels" --policy "$out/sft/model" --data "$out"/more-[12] --k-max 1 \
   --foresight label --replay 0.5 --balance --eta 1 --epochs 1 --batch-size 8 --lr 1e-4 --seed "$seed" --out "$out/warmup"
 "$itp" train a2c --env scienceworld --split spare --env-option "${texts[@]}" commands=grammar --policy "$out/warmup/model" \
   "${world[@]}" "${held[@]}" --envs 2 --workers 2 --updates $updates --rollout 32 --value-warmup 3 --max-steps 40 \
-  --limit loss --cost paper --lambda-k 0.01 --beta 0.02 --lr 1e-5 --head-lr 1e-3 --lr-schedule linear --eval-every 10 \
-  --eval-episodes 24 --seed "$seed" "${a2c_device[@]}" --out "$out/a2c"
+  --limit loss --cost paper --lambda-k 0.01 --beta 0.02 --lr 1e-5 --head-lr 1e-3 --lr-schedule linear \
+  --eval-every $updates --eval-episodes 24 --seed "$seed" "${a2c_device[@]}" --out "$out/a2c"
 
 # 6. The table, at the field's limits of steps.
 play() { # NAME SPLIT POLICY FLAG...
@@ -104,11 +111,12 @@ both() { # NAME POLICY FLAG...: the two splits side by side
   wait $other || refuse "test_unseen failed: see $out/test_unseen-$name.log"
 }
 grammar=(--env-option "${texts[@]}" commands=grammar "${held[@]}")
-both free sft/model --env-option "${texts[@]}" --planner act --action generate --action-tokens 32
 both act sft/model "${grammar[@]}" --planner act
-both itp-1 sft/model "${grammar[@]}" --planner itp "${world[@]}" --horizon fixed:1
-for stage in warmup/model a2c/best; do
-  both "${stage%/*}-learned" "$stage" "${grammar[@]}" --planner itp "${world[@]}" --horizon learned
-done
+both a2c-learned a2c/best "${grammar[@]}" --planner itp "${world[@]}" --horizon learned
+if [[ $size != cpu ]]; then
+  both free sft/model --env-option "${texts[@]}" --planner act --action generate --action-tokens 32
+  both itp-1 a2c/best "${grammar[@]}" --planner itp "${world[@]}" --horizon fixed:1
+  both warmup-learned warmup/model "${grammar[@]}" --planner itp "${world[@]}" --horizon learned
+fi
 "$itp" compare "$out"/eval/*
 "$itp" report "$out/eval" "$out/a2c" --out "$out/report.html"
