@@ -20,7 +20,7 @@ fi
 texts=(readings=compared names=target)
 env=(--env scienceworld --batch-size 1)
 model=(--renderer history --max-state-tokens 3500 --window 200 --batch-size 8 --held-out 0.02 --seed "$seed")
-held=(--action constrained --action-tokens 32)
+held=(--action constrained --action-tokens 32 --proposals 5)
 
 # Plays two shards of what the flags say into $out/NAME-1 and NAME-2. An episode needs a JVM, and resets take longest: two
 # processes with one each are faster than one with two.

@@ -33,7 +33,7 @@ ALONE = ("random", "expert")
 OFFERED = tuple(name for name in PLANNERS if name not in ("wkm", "no-repeat"))
 GIVEN = "(an object of yours)"
 """Stands for the name of a model that was given as an object."""
-_OF_SPEC = ("action", "action_tokens", "max_observation_tokens", "history_steps", "max_steps", "avoid")
+_OF_SPEC = ("action", "action_tokens", "proposals", "max_observation_tokens", "history_steps", "max_steps", "avoid")
 _OF_SPEC_TOO = ("device", "dtype", "wm_device", "wm_dtype")
 OPTIONS = (*_OF_SPEC, *_OF_SPEC_TOO, *(f.name for kind in (PromptFlags, ServerFlags) for f in fields(kind)))
 """Further keyword arguments of `itp.Agent`, named and described as the flags of `itp eval`."""

@@ -72,6 +72,8 @@ class PlayFile:
     """As `itp eval --action`, for every row."""
     action_tokens: int = 16
     """As `itp eval --action-tokens`."""
+    proposals: int = 1
+    """As `itp eval --proposals`."""
     asked: bool = False
     """Played only where --only names the set, since it takes minutes."""
     avoid: tuple[str, ...] = ()
@@ -129,6 +131,7 @@ class PlaySet:
                 workers=play.workers,
                 action=play.action,
                 action_tokens=play.action_tokens,
+                proposals=play.proposals,
                 seed=play.seed,
             )
             for row, folder in zip(play.rows, self.row_folders(out), strict=True)
@@ -194,7 +197,8 @@ def read_play(file: Path) -> PlayFile:
         raise ConfigError(f"{file} must hold `key: value` lines, and a list `rows`: see docs/demo.md")
     rows = tuple(_read(Row, row, f"{file}, rows") for row in content.pop("rows"))
     play = _read(PlayFile, content, str(file), rows=rows)
-    for least, key in ((1, "episodes"), (1, "batch_size"), (0, "workers"), (1, "action_tokens"), (0, "seed")):
+    positive = ("episodes", "batch_size", "action_tokens", "proposals")
+    for least, key in (*((1, key) for key in positive), (0, "workers"), (0, "seed")):
         if getattr(play, key) < least:
             raise ConfigError(f"{file}: {key} must be at least {least}")
     if play.world_model not in WORLD_MODELS:

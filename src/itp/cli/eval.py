@@ -78,6 +78,9 @@ class Config(EnvFlags):
     that it tells: --env-option commands=grammar of scienceworld)."""
     action_tokens: int = 16
     """Most tokens of a generated action."""
+    proposals: int = 1
+    """With --action generate or constrained, commands that a trained policy writes for a decision: the likeliest as a
+    whole is sent. What is held to a grammar word by word may be an unlikely command."""
     avoid: tuple[str, ...] = ()
     """Texts such as "breaks for good": itp then passes over commands whose foresight holds one of them, down the
     policy's ranking, and shows the policy no foresight. For policies that were not trained to read one. With --action
@@ -179,7 +182,7 @@ def all_tasks(config: Config) -> list[str]:
 def check(config: Config) -> None:
     """Refuse flags that cannot work, before anything is loaded or written."""
     from itp.harness.shards import Shard
-    from itp.planners.factory import ACTION_MODES, FORESIGHTS, PLANNERS, check_wkm
+    from itp.planners.factory import ACTION_MODES, FORESIGHTS, PLANNERS, check_proposals, check_wkm
     from itp.planners.horizon import check_horizon
     from itp.planners.prompt_factory import check_prompted
 
@@ -204,6 +207,7 @@ def check(config: Config) -> None:
     ):
         if value < least:
             raise ConfigError(f"{flag} {value} is too small: give at least {least}")
+    check_proposals(config.proposals, config.planner, config.policy, config.action)
     Shard.parse(config.shard)
     _check_cluster(config)
     if config.avoid and (config.planner != "itp" or not all(config.avoid)):
@@ -270,6 +274,7 @@ def planner_spec(config: Config) -> PlannerSpec:
         wm_device=config.wm_device or config.device,
         wm_dtype=config.wm_dtype,
         action_tokens=config.action_tokens,
+        proposals=config.proposals,
         max_observation_tokens=config.max_observation_tokens,
         history_steps=config.history_steps,
         prompting=config.prompting,

@@ -42,6 +42,8 @@ class Config:
     """How an action is chosen: score (default of trained checkpoints) or generate (default of prompted models)."""
     action_tokens: int = 16
     """Most tokens of a generated action."""
+    proposals: int = 1
+    """Commands that a trained policy writes for a decision, as in `itp eval`."""
     max_observation_tokens: int | None = None
     """Most tokens of an imagined observation (default: the world model's own limit)."""
     history_steps: int | None = None
@@ -154,6 +156,7 @@ def make_agent(config: Config) -> Agent:
         wm_device=config.wm_device,
         wm_dtype=config.wm_dtype,
         action_tokens=config.action_tokens,
+        proposals=config.proposals,
         max_observation_tokens=config.max_observation_tokens,
         history_steps=config.history_steps,
         prompting=config.prompting,

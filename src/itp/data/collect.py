@@ -55,6 +55,8 @@ class Config(EnvFlags):
     """How the policy's commands are chosen: score (default), generate or constrained, as in `itp eval`."""
     action_tokens: int = 16
     """Most tokens of a command that the policy writes."""
+    proposals: int = 1
+    """Commands that the policy writes for a decision, as in `itp eval`."""
     epsilon: tuple[float, ...] = (0.0, 0.3)
     """Noise levels: probability of a random admissible command at each step. Every task is played once per level."""
     episodes: int = 0
@@ -149,12 +151,15 @@ def run(config: Config) -> None:
 
 
 def _check(config: Config) -> None:
+    from itp.planners.factory import check_proposals
+
     if config.behaviour not in BEHAVIOURS:
         raise ConfigError(f"--behaviour {config.behaviour} is unknown: choose one of {', '.join(BEHAVIOURS)}")
     if config.behaviour == "policy" and not config.policy:
         raise ConfigError("--behaviour policy needs --policy PATH")
     if config.action and config.behaviour != "policy":
         raise ConfigError(f"--action {config.action} needs --behaviour policy: an expert writes nothing; leave it out")
+    check_proposals(config.proposals, "act" if config.policy else config.behaviour, config.policy, config.action)
     if not config.epsilon or len({*config.epsilon}) < len(config.epsilon):
         raise ConfigError(f"--epsilon {' '.join(f'{e:g}' for e in config.epsilon)}: give each noise level once")
     config.cluster.check()
@@ -197,6 +202,7 @@ def _base_planner(config: Config, expert: Expert) -> Planner:
             device=config.device,
             dtype=config.dtype,
             action_tokens=config.action_tokens,
+            proposals=config.proposals,
         )
     )
 

@@ -115,6 +115,8 @@ class AvoidingPlanner:
         sampling: token budget of a command that the policy writes itself.
         writes: have the policy write its commands even where the environment lists them.
         constrained: hold what it writes to the environment's list or grammar of commands.
+        proposals: commands that it writes where K is 0, of which the likeliest is taken; more than `PROPOSALS` are
+            written where K is not 0 as well.
         avoid_returns: pass over commands that lead back; a learned world model that takes one place for another is
             better not believed in this.
         last_only: read the last imagined step alone (an ablation).
@@ -133,6 +135,7 @@ class AvoidingPlanner:
         sampling: Sampling = COMMAND,
         writes: bool = False,
         constrained: bool = False,
+        proposals: int = 1,
         avoid_returns: bool = True,
         last_only: bool = False,
         rank: Callable[[Sequence[float]], list[int]] = likeliest_first,
@@ -142,6 +145,7 @@ class AvoidingPlanner:
         self.avoid = tuple(avoid)
         self.candidates = candidates
         self.sampling, self.writes, self.constrained = sampling, writes, constrained
+        self.proposals = proposals
         self.avoid_returns, self.last_only = avoid_returns, last_only
         self.name = f"itp {horizon.name} avoid"
 
@@ -177,7 +181,7 @@ class AvoidingPlanner:
                 found[i] = Proposals(tuple(contexts[i].admissible or ()), score.logprobs, usage)
         free = [i for i in range(len(contexts)) if i not in found]
         if free:
-            counts = [PROPOSALS if choices[i].horizon > 0 else 1 for i in free]
+            counts = [max(PROPOSALS * (choices[i].horizon > 0), self.proposals) for i in free]
             states, seeds = [contexts[i].state for i in free], [contexts[i].seed for i in free]
             held = [constraint_of(contexts[i]) for i in free] if self.constrained else None
             found.update(zip(free, propose(self.policy, states, counts, seeds, self.sampling, held), strict=True))

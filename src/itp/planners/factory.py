@@ -52,6 +52,7 @@ class PlannerSpec:
             checkpoint's.
         device, dtype: where and how the models run; `wm_device` and `wm_dtype`, when given, for the world model.
         action_tokens: most tokens of a generated action.
+        proposals: commands that a trained policy writes for a decision, of which the likeliest is sent.
         max_observation_tokens: most tokens of an imagined observation; None is the world model's own limit.
         history_steps: latest steps that the policy's state text tells; None is as many as its checkpoint says.
         max_steps: step limit of an episode, over which `budget` is spread; None is the usual one.
@@ -74,6 +75,7 @@ class PlannerSpec:
     wm_device: str = ""
     wm_dtype: str = ""
     action_tokens: int = 16
+    proposals: int = 1
     max_observation_tokens: int | None = None
     history_steps: int | None = None
     max_steps: int | None = None
@@ -96,6 +98,7 @@ def build_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | None = No
         raise ConfigError(f"--planner {spec.planner} is unknown: choose one of {', '.join(PLANNERS)}")
     if spec.action not in ("", *ACTION_MODES):
         raise ConfigError(f"--action {spec.action} is unknown: choose one of {', '.join(ACTION_MODES)}")
+    check_proposals(spec.proposals, spec.planner, spec.policy, spec.action)
     if is_prompted(spec.planner, spec.policy) or parts.asked is not None:
         return build_prompted(spec, make_env, parts)
     if spec.planner == "random":
@@ -127,6 +130,17 @@ def _build_wkm(spec: PlannerSpec) -> WkmPlanner:
             f"run `itp train policy --knowledge {spec.knowledge}`"
         )
     return WkmPlanner(policy, model, base, spec.gamma, action_sampling=Sampling(spec.action_tokens))
+
+
+def check_proposals(proposals: int, planner: str, policy: str, action: str) -> None:
+    """Refuse a number of commands to write where none, or no others, are written."""
+    if proposals < 1:
+        raise ConfigError(f"--proposals {proposals} is too small: give at least 1")
+    if proposals > 1 and (planner not in ("act", "itp") or is_prompted(planner, policy) or action not in WRITTEN):
+        raise ConfigError(
+            f"--proposals {proposals} works with --planner act or itp, a trained policy, and --action generate or "
+            "constrained only: leave it out"
+        )
 
 
 def check_wkm(spec: PlannerSpec) -> None:
@@ -168,7 +182,15 @@ def _build_model_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | No
 
         return NoRepeatPlanner(policy)
     if spec.planner == "act":
-        return ItpPlanner(policy, None, FixedHorizon(0), action_mode=action, action_sampling=sampling, name="act")
+        return ItpPlanner(
+            policy,
+            None,
+            FixedHorizon(0),
+            action_mode=action,
+            action_sampling=sampling,
+            proposals=spec.proposals,
+            name="act",
+        )
     k_max = spec.k_max if spec.k_max is not None else policy.config.k_max or DEFAULT_K_MAX
     horizon = parse_horizon(
         spec.horizon, policy=policy, k_max=k_max, world_model=spec.world_model, max_steps=spec.max_steps
@@ -185,6 +207,7 @@ def _build_model_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | No
             sampling=sampling,
             writes=action in WRITTEN,
             constrained=action == "constrained",
+            proposals=spec.proposals,
             avoid_returns=spec.avoid_returns,
             last_only=spec.foresight == "last",
         )
@@ -194,6 +217,7 @@ def _build_model_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | No
         horizon,
         action_mode=action,
         action_sampling=sampling,
+        proposals=spec.proposals,
         last_only=spec.foresight == "last",
         name=f"itp {horizon.name}",
     )

@@ -14,6 +14,7 @@ from typing import Literal
 from itp.lm.base import Sampling
 from itp.lm.constraint import constraint_of
 from itp.planners.horizon import HorizonChoice, HorizonSelector, tell_horizons
+from itp.planners.proposals import propose
 from itp.policy.model import Policy
 from itp.types import Decision, DecisionContext, ImaginedTrajectory, Usage
 from itp.world_model.base import WorldModel
@@ -35,6 +36,8 @@ class ItpPlanner:
             none, it generates); "generate" decodes greedily and never repairs the text; "constrained" decodes what the
             environment's list or grammar of commands allows.
         action_sampling: how a generated action is decoded.
+        proposals: with "generate" and "constrained": commands to write, of which the likeliest as a whole is sent. The
+            first is decoded as `action_sampling` says, the others are drawn (`itp.planners.proposals`).
         last_only: show the policy the last imagined step alone (an ablation).
     """
 
@@ -46,6 +49,7 @@ class ItpPlanner:
         *,
         action_mode: ActionMode = "score",
         action_sampling: Sampling = ACTION,
+        proposals: int = 1,
         last_only: bool = False,
         name: str = "itp",
     ) -> None:
@@ -54,6 +58,7 @@ class ItpPlanner:
         self.horizon = horizon
         self.action_mode = action_mode
         self.action_sampling = action_sampling
+        self.proposals = proposals
         self.last_only = last_only
         self.name = name
 
@@ -108,16 +113,21 @@ class ItpPlanner:
         self, contexts: Sequence[DecisionContext], imaginations: Sequence[Imagination]
     ) -> list[tuple[str, str, str, Usage]]:
         start = time.perf_counter()
-        held = [constraint_of(context) for context in contexts] if self.action_mode == "constrained" else None
-        completions = self.policy.generate_actions(
-            [c.state for c in contexts], self._shown(imaginations), self.action_sampling, constraints=held
+        proposed = propose(
+            self.policy,
+            [context.state for context in contexts],
+            [self.proposals] * len(contexts),
+            [context.seed for context in contexts],
+            self.action_sampling,
+            [constraint_of(context) for context in contexts] if self.action_mode == "constrained" else None,
+            self._shown(imaginations),
         )
-        seconds = (time.perf_counter() - start) / len(contexts)
+        seconds = Usage(seconds=(time.perf_counter() - start) / len(contexts))
         results = []
-        for context, completion in zip(contexts, completions, strict=True):
-            known = context.admissible is None or completion.text in context.admissible
-            usage = Usage(completion.prompt_tokens, completion.completion_tokens, 1, seconds)
-            results.append((completion.text, completion.text, "exact" if known else "unparsed", usage))
+        for context, written in zip(contexts, proposed, strict=True):
+            text = written.likeliest
+            known = context.admissible is None or text in context.admissible
+            results.append((text, text, "exact" if known else "unparsed", written.usage + seconds))
         return results
 
     def _shown(self, imaginations: Sequence[Imagination]) -> list[ImaginedTrajectory]:

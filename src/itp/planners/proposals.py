@@ -1,4 +1,9 @@
-"""Commands to choose among where an environment lists none: what the policy would write, and what it might."""
+"""Commands to choose among where an environment lists none: what the policy would write, and what it might.
+
+Written token by token, a command that is held to a grammar can be an unlikely one: where the likeliest word may not
+stand, the nearest that may is taken, and nothing takes back the words before it (grammar-aligned decoding, Park et al.
+2024). Of several whole commands the likeliest is what the policy meant.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,7 @@ from itp.policy.model import Policy
 from itp.types import ImaginedTrajectory, State, Usage
 
 PROPOSALS = 5
-"""Commands that a policy writes for one decision at most."""
+"""Commands that a policy writes for a decision that looks ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +28,11 @@ class Proposals:
     logprobs: tuple[float, ...]
     usage: Usage
 
+    @property
+    def likeliest(self) -> str:
+        """The command with the highest log-probability as a whole; of equals the greedy one."""
+        return self.commands[max(range(len(self.commands)), key=self.logprobs.__getitem__)]
+
 
 def propose(
     policy: Policy,
@@ -31,8 +41,9 @@ def propose(
     seeds: Sequence[int],
     sampling: Sampling,
     constraints: Sequence[Constraint] | None = None,
+    foresights: Sequence[ImaginedTrajectory] | None = None,
 ) -> list[Proposals]:
-    """Write commands for every state, without foresight: one greedily, the others sampled at temperature 1.
+    """Write commands for every state: one greedily, the others sampled at temperature 1.
 
     Args:
         policy: π.
@@ -41,16 +52,17 @@ def propose(
         seeds: of each state's samples.
         sampling: token budget of a command; its temperature and seed do not matter.
         constraints: what the commands of each state are held to.
+        foresights: what the policy is shown of the future, default nothing.
     """
-    nothing = [ImaginedTrajectory()] * len(states)
+    shown = foresights or [ImaginedTrajectory()] * len(states)
     greedy = policy.generate_actions(
-        states, nothing, replace(sampling, temperature=0.0, seed=None), constraints=constraints
+        states, shown, replace(sampling, temperature=0.0, seed=None), constraints=constraints
     )
     rows = [row for row, count in enumerate(counts) for _ in range(count - 1)]
     offsets = [offset for count in counts for offset in range(1, count)]
     drawn = policy.generate_actions(
         [states[row] for row in rows],
-        [ImaginedTrajectory()] * len(rows),
+        [shown[row] for row in rows],
         replace(sampling, temperature=1.0, seed=None),
         [(seeds[row] + offset) % 2**63 for row, offset in zip(rows, offsets, strict=True)],
         None if constraints is None else [constraints[row] for row in rows],

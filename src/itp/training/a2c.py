@@ -101,6 +101,9 @@ class Config(EnvFlags):
     """Nucleus of generated actions."""
     action_tokens: int = 16
     """Most tokens of a generated action."""
+    proposals: int = 1
+    """With --avoid and --action generate or constrained: commands that the policy writes for a decision, as in
+    `itp eval`."""
     imagined_action_tokens: int = 12
     """Most tokens of an imagined action."""
     max_observation_tokens: int | None = None
@@ -202,6 +205,11 @@ def _check(config: Config) -> None:
         raise ConfigError(
             "--action constrained needs --avoid: without it the policy answers for the texts it samples, as they are; "
             "give --avoid texts, or --action generate"
+        )
+    if config.proposals < 1 or (config.proposals > 1 and not (config.writes and config.avoid)):
+        raise ConfigError(
+            f"--proposals {config.proposals}: give at least 1, and more only with --avoid and --action generate or "
+            "constrained"
         )
     if config.action_entropy and config.writes:
         raise ConfigError("--action-entropy needs --action score: generated text has no list to take an entropy over")

@@ -63,6 +63,7 @@ def looking(
         sampling=Sampling(max_new_tokens=config.action_tokens),
         writes=config.writes,
         constrained=config.action == "constrained",
+        proposals=config.proposals,
         avoid_returns=config.avoid_returns,
         rank=rank,
     )
