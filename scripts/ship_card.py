@@ -255,8 +255,10 @@ def cells(result: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def writing(settings: Mapping[str, Any]) -> str:
-    """What sets free generation apart from scored commands."""
-    return ", commands written freely" if settings.get("action") == "generate" else ""
+    """What sets free generation apart from scored commands, and the likeliest of several from the first."""
+    freely = ", commands written freely" if settings.get("action") == "generate" else ""
+    count = settings.get("proposals") or 1
+    return f"{freely}, likeliest of {count}" if count > 1 else freely
 
 
 def world_model(settings: Mapping[str, Any]) -> str:
