@@ -138,6 +138,14 @@ def test_figures_in_a_card_are_those_of_the_shipped_files(runs: Path, shipped: P
     assert (shipped / "toy" / "policy" / "README.md").read_text() == card
 
 
+def test_a_row_of_a_card_tells_how_its_commands_were_written() -> None:
+    writing = importlib.import_module(script().card.__module__).writing
+    assert writing({"action": "score", "proposals": 1}) == ""
+    assert writing({"action": "generate", "proposals": 3}) == ", commands written freely, likeliest of 3"
+    assert writing({"action": "constrained", "proposals": 5}) == ", likeliest of 5"
+    assert writing({"action": "constrained"}) == "", "results of before"
+
+
 def test_what_must_not_ship_is_refused_in_one_line_and_leaves_what_was_there(runs: Path, tmp_path: Path) -> None:
     out = tmp_path / "checkpoints"
     (tmp_path / "path.md").write_text("See /tmp/secret/place.")
