@@ -52,7 +52,10 @@ def press(page: Any, *keys: str) -> None:
 
 
 def text(page: Any, where: str) -> str:
-    return page.find_element("css selector", where).text
+    """The text of an element, read in the page itself: between finding and asking it could have been drawn anew."""
+    found: Any = page.execute_script("return document.querySelector(arguments[0])?.innerText", where)
+    assert found is not None, f"the page has no {where}"
+    return str(found).strip()
 
 
 def test_the_overview_draws_its_charts_without_network_or_error(opened: Any) -> None:
