@@ -2,6 +2,7 @@
 # Real ALFWorld, every stage from game files to a table and a report. Needs ALFWORLD_DATA (the folder with json_2.1.1).
 #   ALFWORLD_DATA=/path/to/alfworld bash runs/alfworld.sh [cpu|gpu] [SEED] [OUT]
 # Figures, times and what was learnt from them: RESULTS.md. What the sizes mean: docs/recipes.md.
+sizes="cpu gpu"
 source "$(dirname "$0")/common.sh"
 [[ -n ${ALFWORLD_DATA:-} ]] || refuse "ALFWORLD_DATA is not set: give the folder that holds json_2.1.1"
 
@@ -26,49 +27,43 @@ fi
 world_model=$!
 "$itp" train policy --data "$out"/data/expert-0.1.jsonl "$out"/data/expert-0.3.jsonl --base $base --epochs $epochs \
   --batch-size 64 --seed "$seed" --out "$out/imitation"
-"$itp" collect "${games[@]}" --behaviour policy --policy "$out/imitation/model" --epsilon 0 --max-steps 30 \
-  --episodes $episodes --seed "$seed" "${device[@]}" --out "$out/dagger"
-"$itp" train policy --data "$out"/data/expert-0.1.jsonl "$out/dagger" --base "$out/imitation/model" --epochs $epochs \
-  --batch-size 64 --lr 1e-3 --seed "$seed" --out "$out/policy"
+halves dagger "${games[@]}" --behaviour policy --policy "$out/imitation/model" --epsilon 0 --max-steps 30 \
+  --episodes $episodes --seed "$seed" "${device[@]}"
 echo "world model: waiting for $out/world_model.log"
 wait $world_model || refuse "the world model failed: see $out/world_model.log"
+train policy --data "$out"/data/expert-0.1.jsonl "$out"/dagger-[12] --base "$out/imitation/model" --epochs $epochs \
+  --batch-size 64 --lr 1e-3 --seed "$seed" --out "$out/policy"
 
 # 4. Labels (eq. 5) on the policy's own states, where looking pays, and warm-up (eq. 6).
-"$itp" collect "${games[@]}" --behaviour policy --policy "$out/policy/model" --epsilon 0 --max-steps 20 \
-  --episodes $episodes --keep-commands --seed $((10 + seed)) "${device[@]}" --out "$out/play"
-"$itp" label --data "$out/play" --policy "$out/policy/model" "${world[@]}" "${look[@]}" --k-max $k_max --states $states \
+halves play "${games[@]}" --behaviour policy --policy "$out/policy/model" --epsilon 0 --max-steps 20 \
+  --episodes $episodes --keep-commands --seed $((10 + seed)) "${device[@]}"
+"$itp" label --data "$out"/play-[12] --policy "$out/policy/model" "${world[@]}" "${look[@]}" --k-max $k_max --states $states \
   --lambda-k 0.2 --seed "$seed" "${device[@]}" --out "$out/labels"
-"$itp" train warmup --labels "$out/labels" --policy "$out/policy/model" --data "$out"/data/expert-0.1.jsonl \
+train warmup --labels "$out/labels" --policy "$out/policy/model" --data "$out"/data/expert-0.1.jsonl \
   --k-max $k_max --foresight label --replay 0.5 --balance --eta 1 --epochs 2 --batch-size 32 --lr 3e-4 --seed "$seed" \
   --out "$out/warmup"
 
 # 5. A2C (eqs. 7-8): which decisions are worth a look ahead? The world model is frozen.
-"$itp" train a2c "${games[@]}" --policy "$out/warmup/model" "${world[@]}" "${look[@]}" --max-steps 30 --envs 32 \
+train a2c "${games[@]}" --policy "$out/warmup/model" "${world[@]}" "${look[@]}" --max-steps 30 --envs 32 \
   --rollout 12 --updates $updates --value-warmup 3 --limit loss --cost paper --lambda-k 0.01 --temperature 0.5 \
   --beta 0.02 --lr 2e-5 --head-lr 1e-3 --lr-schedule linear --eval-every 5 --eval-episodes 150 --save-every 5 \
   --seed "$seed" "${a2c_device[@]}" --out "$out/a2c"
 
 # 6. The table, on games that nothing was trained on or chosen by.
-play() { # NAME POLICY FLAG...
-  local name=$1 from=$2
-  shift 2
-  "$itp" eval --env alfworld --split valid_seen --batch-size 70 --seed 0 --policy "$from" "${device[@]}" "$@" \
-    --out "$out/eval/$name"
-}
+table=(--env alfworld --split valid_seen --batch-size 70 --seed 0)
 imagine=(--planner itp "${learned[@]}" "${look[@]}")
-play imitation "$out/imitation/model" --planner act
-play act "$out/policy/model" --planner act
-play generate "$out/policy/model" --planner act --action generate
-play no-repeat "$out/policy/model" --planner no-repeat
-for k in 1 2 3; do play "itp-$k" "$out/policy/model" "${imagine[@]}" --horizon fixed:$k; done
-play itp-1-rules "$out/policy/model" --planner itp --world-model rules "${look[@]}" --horizon fixed:1
+row imitation --policy "$out/imitation/model" --planner act
+row act --policy "$out/policy/model" --planner act
+row generate --policy "$out/policy/model" --planner act --action generate
+row no-repeat --policy "$out/policy/model" --planner no-repeat
+for k in $(seq $k_max); do row "itp-$k" --policy "$out/policy/model" "${imagine[@]}" --horizon "fixed:$k"; done
+row itp-1-rules --policy "$out/policy/model" --planner itp --world-model rules "${look[@]}" --horizon fixed:1
 for stage in warmup/model a2c/best; do
   name=${stage%/*}
-  play "$name-act" "$out/$stage" --planner act
-  play "$name-generate" "$out/$stage" --planner act --action generate
+  row "$name-act" --policy "$out/$stage" --planner act
+  row "$name-generate" --policy "$out/$stage" --planner act --action generate
   for horizon in learned sampled random fixed:1; do
-    play "$name-${horizon/:/-}" "$out/$stage" "${imagine[@]}" --horizon $horizon
+    row "$name-${horizon/:/-}" --policy "$out/$stage" "${imagine[@]}" --horizon $horizon
   done
 done
-"$itp" compare "$out"/eval/* --against "$out/eval/act"
-"$itp" report "$out/eval" "$out/a2c" --out "$out/report.html"
+finish_table --against "$out/eval/act"

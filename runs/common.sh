@@ -1,4 +1,5 @@
-# Sourced by the recipes: what `bash runs/NAME.sh [SIZE [SEED [OUT]]]` means, where `itp` is, and what a GPU changes.
+# Sourced by the recipes, which say their $sizes first: what `bash runs/NAME.sh [SIZE [SEED [OUT]]]` means, where `itp` is,
+# what a GPU changes, and how work is shared by two processes.
 # Every stage resumes when its recipe is run again, and is skipped once it is done; so a recipe may be stopped at any time.
 set -euo pipefail
 recipe=$(basename "$0" .sh)
@@ -11,8 +12,7 @@ refuse() {
   exit 2
 }
 
-sizes=${sizes:-cpu gpu}
-[[ " $sizes " == *" $size "* ]] || refuse "size $size is unknown: give one of $sizes"
+[[ $size =~ ^[a-z]+$ && " $sizes " == *" $size "* ]] || refuse "size $size is unknown: give one of $sizes"
 [[ $seed =~ ^[0-9]+$ ]] || refuse "seed $seed is no number: give 0, 1, 2 ..."
 command -v "$itp" > /dev/null || refuse "$itp is not there: run 'make setup' first, or set ITP to the itp command"
 
@@ -25,3 +25,50 @@ fi
 
 # What runs in the background must not outlive the recipe (a script's background jobs do not hear Ctrl-C).
 trap 'jobs -p | xargs -r kill 2> /dev/null || true' EXIT
+
+# Plays two halves of what the flags say side by side, into OUT/NAME-1 and OUT/NAME-2.
+halves() { # NAME FLAG...
+  local name=$1
+  shift
+  shards "$name" 1/2 2/2 "$@"
+}
+shards() { # NAME SHARD SHARD FLAG...: the same for other parts than halves
+  local name=$1 first=$2 second=$3
+  shift 3
+  mkdir -p "$out"
+  "$itp" collect "$@" --shard "$second" --out "$out/$name-2" > "$out/$name-2.log" 2>&1 &
+  local other=$!
+  "$itp" collect "$@" --shard "$first" --out "$out/$name-1"
+  wait $other || refuse "the second half of the play failed: see $out/$name-2.log"
+}
+
+# One stage at a time trains here: on a CPU in two processes, on the same rows in the same order as in one.
+train() {
+  if [[ $size != gpu && $(nproc) -gt 1 ]]; then
+    "${itp%/*}/accelerate" launch --config_file configs/accelerate/cpu_2_processes.yaml -m itp.cli train "$@"
+  else
+    "$itp" train "$@"
+  fi
+}
+
+# Plays a row of the table beside the one before it, into OUT/eval/NAME, with the flags in `table` first.
+rows=() table=()
+row() { # NAME FLAG...
+  local name=$1
+  shift
+  [[ ${#rows[@]} -lt 2 ]] || finish_row
+  mkdir -p "$out/eval"
+  echo "$name: plays, see $out/eval/$name.log"
+  "$itp" eval "${table[@]}" "${device[@]}" "$@" --out "$out/eval/$name" > "$out/eval/$name.log" 2>&1 &
+  rows+=("$! $name")
+}
+finish_row() { # the oldest
+  local pid=${rows[0]% *} name=${rows[0]#* }
+  rows=("${rows[@]:1}")
+  wait "$pid" || refuse "$name failed: see $out/eval/$name.log"
+}
+finish_table() { # compare FLAG...
+  while [[ ${#rows[@]} -gt 0 ]]; do finish_row; done
+  "$itp" compare "$out"/eval/*/ "$@"
+  "$itp" report "$out/eval" "$out/a2c" --out "$out/report.html"
+}

@@ -2,6 +2,7 @@
 # Household games with irreversible hazards, every stage from generated games to a table and a report. Needs no data.
 #   bash runs/household.sh [cpu|gpu] [SEED] [OUT]
 # Figures, times and what was learnt from them: RESULTS.md. What the sizes mean: docs/recipes.md.
+sizes="cpu gpu"
 source "$(dirname "$0")/common.sh"
 
 if [[ $size == cpu ]]; then
