@@ -37,8 +37,8 @@ train policy --data "$out"/data/expert-0.1.jsonl "$out"/dagger-[12] --base "$out
 # 4. Labels (eq. 5) on the policy's own states, where looking pays, and warm-up (eq. 6).
 halves play "${games[@]}" --behaviour policy --policy "$out/policy/model" --epsilon 0 --max-steps 20 \
   --episodes $episodes --keep-commands --seed $((10 + seed)) "${device[@]}"
-"$itp" label --data "$out"/play-[12] --policy "$out/policy/model" "${world[@]}" "${look[@]}" --k-max $k_max --states $states \
-  --lambda-k 0.2 --seed "$seed" "${device[@]}" --out "$out/labels"
+"$itp" label --data "$out"/play-[12] --policy "$out/policy/model" "${world[@]}" "${look[@]}" --k-max $k_max \
+  --states $states --lambda-k 0.2 --seed "$seed" "${device[@]}" --out "$out/labels"
 train warmup --labels "$out/labels" --policy "$out/policy/model" --data "$out"/data/expert-0.1.jsonl \
   --k-max $k_max --foresight label --replay 0.5 --balance --eta 1 --epochs 2 --batch-size 32 --lr 3e-4 --seed "$seed" \
   --out "$out/warmup"

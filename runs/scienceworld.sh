@@ -18,40 +18,20 @@ else
 fi
 # Behind a temperature stands on which side of the task's limit it is, and what the task names is called "target".
 texts=(readings=compared names=target)
+# An episode needs a JVM, and resets take longest: two processes with one each are faster than one with two.
 env=(--env scienceworld --batch-size 1)
 model=(--renderer history --max-state-tokens 3500 --window 200 --batch-size 8 --held-out 0.02 --seed "$seed")
 held=(--action constrained --action-tokens 32 --proposals 5)
 
-# Plays two shards of what the flags say into $out/NAME-1 and NAME-2. An episode needs a JVM, and resets take longest: two
-# processes with one each are faster than one with two.
-halves() { # NAME SHARD SHARD FLAG...
-  local name=$1 first=$2 second=$3
-  shift 3
-  mkdir -p "$out"
-  "$itp" collect "${env[@]}" "$@" --shard "$second" --out "$out/$name-2" > "$out/$name-2.log" 2>&1 &
-  local other=$!
-  "$itp" collect "${env[@]}" "$@" --shard "$first" --out "$out/$name-1"
-  wait $other || refuse "the second half of the play failed: see $out/$name-2.log"
-}
-
-# One stage at a time trains here: on a CPU in two processes, on the same rows in the same order as in one.
-train() {
-  if [[ $size != gpu && $(nproc) -gt 1 ]]; then
-    "${itp%/*}/accelerate" launch --config_file configs/accelerate/cpu_2_processes.yaml -m itp.cli train "$@"
-  else
-    "$itp" train "$@"
-  fi
-}
-
 # 1. Play of an expert who looks around before it names things, with detours; of tasks that have few variations more, also
 # three times with what the task names in another room.
 detours=(--env-option "${texts[@]}" expert=tidy commands=detours --max-steps 120)
-halves data 1/2 2/2 --split wide "${detours[@]}" --epsilon "${noise[@]}" --seed "$seed"
-halves more 1/2 2/2 --split more "${detours[@]}" --epsilon "${noise[@]}" --seed "$seed"
-halves rare 1/2 2/2 --split rare "${detours[@]}" --epsilon "${rare_noise[@]}" --seed $((seed + 1))
+halves data "${env[@]}" --split wide "${detours[@]}" --epsilon "${noise[@]}" --seed "$seed"
+halves more "${env[@]}" --split more "${detours[@]}" --epsilon "${noise[@]}" --seed "$seed"
+halves rare "${env[@]}" --split rare "${detours[@]}" --epsilon "${rare_noise[@]}" --seed $((seed + 1))
 for draw in 1 2 3; do
-  halves "moved-$draw" 1/2 2/2 --split rare --env-option "${texts[@]}" expert=tidy commands=detours moved=$draw \
-    --max-steps 120 --epsilon "${moved_noise[@]}" --seed $((seed + 1 + draw))
+  halves "moved-$draw" "${env[@]}" --split rare --env-option "${texts[@]}" expert=tidy commands=detours \
+    moved=$draw --max-steps 120 --epsilon "${moved_noise[@]}" --seed $((seed + 1 + draw))
 done
 data=(--data "$out"/data-[12] "$out"/more-[12] "$out"/rare-[12] "$out"/moved-[123]-[12])
 names=(--rename runs/scienceworld_names.json) # most of them invented: what cannot be known has to be read
@@ -75,8 +55,8 @@ fi
 
 # 3. The policy's own play (D_roll), with focuses on the wrong thing now and then, and the world model (eq. 1), which goes
 # on from what the policy knows of the world. It learns to tell fatal focuses, which the environment's text does not.
-halves play "${focuses[@]}" --split wide --env-option "${texts[@]}" expert=tidy commands=focuses --behaviour policy \
-  --policy "$out/policy/model" "${held[@]}" --epsilon 0.05 --max-steps 50 --seed "$seed" "${device[@]}"
+shards play "${focuses[@]}" "${env[@]}" --split wide --env-option "${texts[@]}" expert=tidy commands=focuses \
+  --behaviour policy --policy "$out/policy/model" "${held[@]}" --epsilon 0.05 --max-steps 50 --seed "$seed" "${device[@]}"
 train world-model --data "$out"/data-[12]/"expert-${noise[-1]}.jsonl" "$out"/rare-[12]/expert-0.15.jsonl "$out"/play-[12] \
   "${model[@]}" --base "$out/policy/model" --epochs $wm_epochs --lr 5e-4 --tell-loss "All is lost." --copies 8 \
   --copies-of "All is lost." --max-observation-tokens 96 --eval-episodes 4 --out "$out/world_model"
@@ -84,31 +64,23 @@ world=(--world-model "$out/world_model/model" --avoid "No known action matches t
 
 # 4. Labels (eq. 5) on the policy's own states, in variations that it has not learnt from, for an agent that writes a few
 # commands and looks before it sends one; warm-up (eq. 6). 5. A2C (eqs. 7-8): what is learnt is K.
-halves own "${own[@]}" --split spare --env-option "${texts[@]}" expert=tidy commands=grammar --behaviour policy \
-  --policy "$out/sft/model" "${held[@]}" --epsilon 0 --max-steps 50 --seed "$seed" "${device[@]}"
+shards own "${own[@]}" "${env[@]}" --split spare --env-option "${texts[@]}" expert=tidy commands=grammar \
+  --behaviour policy --policy "$out/sft/model" "${held[@]}" --epsilon 0 --max-steps 50 --seed "$seed" "${device[@]}"
 "$itp" label --data "$out"/own-[12] --policy "$out/sft/model" "${world[@]}" --action generate --only-sure --k-max 1 \
   --states $states --lambda-k 0.2 --batch-size 16 --seed "$seed" "${device[@]}" --out "$out/labels"
 train warmup --labels "$out/labels" --policy "$out/sft/model" --data "$out"/more-[12] --k-max 1 \
   --foresight label --replay 0.5 --balance --eta 1 --epochs 1 --batch-size 8 --lr 1e-4 --seed "$seed" --out "$out/warmup"
-"$itp" train a2c --env scienceworld --split spare --env-option "${texts[@]}" commands=grammar --policy "$out/warmup/model" \
-  "${world[@]}" "${held[@]}" --envs 2 --workers 2 --updates $updates --rollout 32 --value-warmup 3 --max-steps 40 \
+"$itp" train a2c --env scienceworld --split spare --env-option "${texts[@]}" commands=grammar \
+  --policy "$out/warmup/model" "${world[@]}" "${held[@]}" --envs 2 --workers 2 --updates $updates --rollout 32 --value-warmup 3 --max-steps 40 \
   --limit loss --cost paper --lambda-k 0.01 --beta 0.02 --lr 1e-5 --head-lr 1e-3 --lr-schedule linear \
   --eval-every $updates --eval-episodes 24 --seed "$seed" "${a2c_device[@]}" --out "$out/a2c"
 
 # 6. The table, at the field's limits of steps.
-play() { # NAME SPLIT POLICY FLAG...
-  local name=$1 split=$2 from=$3
-  shift 3
-  "$itp" eval "${env[@]}" --split "$split" --seed 0 --policy "$out/$from" "${device[@]}" "$@" \
-    --out "$out/eval/$split-$name"
-}
+table=("${env[@]}" --seed 0)
 both() { # NAME POLICY FLAG...: the two splits side by side
-  local name=$1
-  shift
-  play "$name" test_unseen "$@" > "$out/test_unseen-$name.log" 2>&1 &
-  local other=$!
-  play "$name" test_seen "$@"
-  wait $other || refuse "test_unseen failed: see $out/test_unseen-$name.log"
+  local name=$1 from=$2
+  shift 2
+  for split in test_seen test_unseen; do row "$split-$name" --split $split --policy "$out/$from" "$@"; done
 }
 grammar=(--env-option "${texts[@]}" commands=grammar "${held[@]}")
 both a2c-learned a2c/best "${grammar[@]}" --planner itp "${world[@]}" --horizon learned
@@ -118,5 +90,4 @@ if [[ $size != cpu ]]; then # a row takes ten minutes and more
   both itp-1 a2c/best "${grammar[@]}" --planner itp "${world[@]}" --horizon fixed:1
   both warmup-learned warmup/model "${grammar[@]}" --planner itp "${world[@]}" --horizon learned
 fi
-"$itp" compare "$out"/eval/*
-"$itp" report "$out/eval" "$out/a2c" --out "$out/report.html"
+finish_table

@@ -64,9 +64,10 @@ class Config(EnvFlags):
     Neither: random, expert."""
     horizon: str = ""
     """How far itp and itp-i imagine: fixed:K, random (0..K_max), learned (the checkpoint's K-head; default of itp),
-    prompted (the model names K; default of itp-i), confidence[:THRESHOLD] (to
-    K_max, while the world model is sure; the threshold is written by `itp world-model calibrate`), or
-    budget:TOKENS[:HORIZON] (at most so many imagined tokens per episode, asked for by the K-head, or by HORIZON)."""
+    quantile:Q (the K-head again: the least K with p(k <= K) at least Q), prompted (the model names K; default of
+    itp-i), confidence[:THRESHOLD] (to K_max, while the world model is sure; the threshold is written by
+    `itp world-model calibrate`), or budget:TOKENS[:HORIZON] (at most so many imagined tokens per episode, asked for by
+    the K-head, or by HORIZON)."""
     policy: str = ""
     """Policy checkpoint: a folder or a Hugging Face id; or a model to prompt: openai:URL, transformers:PATH_OR_ID."""
     world_model: str = ""

@@ -115,8 +115,8 @@ class AvoidingPlanner:
         sampling: token budget of a command that the policy writes itself.
         writes: have the policy write its commands even where the environment lists them.
         constrained: hold what it writes to the environment's list or grammar of commands.
-        proposals: commands that it writes where K is 0, of which the likeliest is taken; more than `PROPOSALS` are
-            written where K is not 0 as well.
+        proposals: commands that it writes for a decision at least, the likeliest tried first; where K is not 0 it
+            writes `PROPOSALS` anyway.
         avoid_returns: pass over commands that lead back; a learned world model that takes one place for another is
             better not believed in this.
         last_only: read the last imagined step alone (an ablation).
@@ -181,7 +181,7 @@ class AvoidingPlanner:
                 found[i] = Proposals(tuple(contexts[i].admissible or ()), score.logprobs, usage)
         free = [i for i in range(len(contexts)) if i not in found]
         if free:
-            counts = [max(PROPOSALS * (choices[i].horizon > 0), self.proposals) for i in free]
+            counts = [max(PROPOSALS if choices[i].horizon > 0 else 1, self.proposals) for i in free]
             states, seeds = [contexts[i].state for i in free], [contexts[i].seed for i in free]
             held = [constraint_of(contexts[i]) for i in free] if self.constrained else None
             found.update(zip(free, propose(self.policy, states, counts, seeds, self.sampling, held), strict=True))

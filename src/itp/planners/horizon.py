@@ -6,8 +6,9 @@ Here stand fixed, random and learned K; `itp.planners.adaptive` has the rules be
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Protocol
 
 from itp.errors import ConfigError
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
     from itp.policy.model import Policy
 
 ALLOWED = (
-    "fixed:K (such as fixed:3), random, learned, sampled, prompted, confidence[:THRESHOLD] or budget:TOKENS[:HORIZON]"
+    "fixed:K (such as fixed:3), random, learned, quantile:Q, sampled, prompted, confidence[:THRESHOLD] or "
+    "budget:TOKENS[:HORIZON]"
 )
+K_HEAD = ("learned", "quantile", "sampled")
+"""Horizons that a K-head chooses."""
 DEFAULT_MAX_STEPS = 50
 """Step limit that a budget is spread over where none is given: the usual one of ALFWorld."""
 
@@ -91,15 +95,20 @@ class RandomHorizon:
 
 
 class LearnedHorizon:
-    """ITP-R: the K-head's most likely K; or, `sampled`, drawn from p(K | s) as A2C draws it (Liu et al. 2026, eq. 7).
+    """ITP-R: the K-head's most likely K, or another reading of its p(K | s).
 
     A drawn K comes from each context's own seed. A greedy agent that walks in a circle meets the same state again and
     again, and the most likely K is the same each time; a drawn one is not.
+
+    Args:
+        policy: a checkpoint with a K-head.
+        sampled: draw K from p(K | s), as A2C does (Liu et al. 2026, eq. 7).
+        quantile: take the least K with p(k <= K | s) >= this, between 0 and 1; the nearer to 1, the more is imagined.
     """
 
-    def __init__(self, policy: Policy, *, sampled: bool = False) -> None:
-        self.policy, self.sampled = policy, sampled
-        self.name = "sampled" if sampled else "learned"
+    def __init__(self, policy: Policy, *, sampled: bool = False, quantile: float | None = None) -> None:
+        self.policy, self.sampled, self.quantile = policy, sampled, quantile
+        self.name = "sampled" if sampled else "learned" if quantile is None else f"quantile:{quantile:g}"
 
     def select(self, contexts: Sequence[DecisionContext]) -> list[HorizonChoice]:
         """See `HorizonSelector.select`."""
@@ -107,10 +116,16 @@ class LearnedHorizon:
         probs_BK = control.horizon_logits_BK.softmax(-1).cpu()
         choices = []
         for context, row, tokens in zip(contexts, probs_BK.tolist(), control.prompt_tokens, strict=True):
-            most = max(range(len(row)), key=row.__getitem__)
-            horizon = random.Random(context.seed).choices(range(len(row)), row)[0] if self.sampled else most
+            horizon = self._read(row, context.seed)
             choices.append(HorizonChoice(horizon, tuple(round(p, 4) for p in row), Usage(tokens, 0, 1)))
         return choices
+
+    def _read(self, probs: Sequence[float], seed: int) -> int:
+        if self.sampled:
+            return random.Random(seed).choices(range(len(probs)), probs)[0]
+        if self.quantile is None:
+            return max(range(len(probs)), key=probs.__getitem__)
+        return next((k for k, p in enumerate(accumulate(probs)) if p >= self.quantile), len(probs) - 1)
 
 
 def parse_horizon(
@@ -126,7 +141,7 @@ def parse_horizon(
 
     Args:
         spec: the flag's value.
-        policy: whose K-head `learned` reads.
+        policy: whose K-head `learned`, `quantile` and `sampled` read.
         k_max: largest K.
         world_model: the flag's value; beside it lies the calibration of `confidence`.
         max_steps: step limit that `budget` is spread over; None stands for `DEFAULT_MAX_STEPS`.
@@ -142,12 +157,12 @@ def parse_horizon(
 
     check_horizon(spec, k_max)
     kind, _, value = spec.partition(":")
-    if kind in ("learned", "sampled"):
+    if kind in K_HEAD:
         if policy is None or policy.heads is None:
             raise ConfigError(
                 f"--horizon {kind} needs a --policy with a K-head: run `itp train warmup`, or use fixed:K"
             )
-        return LearnedHorizon(policy, sampled=kind == "sampled")
+        return LearnedHorizon(policy, sampled=kind == "sampled", quantile=float(value) if value else None)
     if kind == "prompted":
         if prompted is None:
             raise ConfigError(f"--horizon {spec} needs a model that is asked for K: use --planner itp-i, or learned")
@@ -175,8 +190,9 @@ def check_horizon(spec: str, k_max: int | None = None) -> None:
     """Refuse, never clamp, what no selector can be made of; nothing is loaded for that.
 
     Args:
-        spec: `fixed:K`, `random`, `learned`, `sampled`, `prompted`, `confidence[:THRESHOLD]` (a mean log-probability,
-            0 or less) or `budget:TOKENS[:HORIZON]` (HORIZON is any of the others).
+        spec: `fixed:K`, `random`, `learned`, `quantile:Q` (0 < Q < 1), `sampled`, `prompted`,
+            `confidence[:THRESHOLD]` (a mean log-probability, 0 or less) or `budget:TOKENS[:HORIZON]` (HORIZON is any of
+            the others).
         k_max: largest K, where it is known.
 
     Raises:
@@ -189,11 +205,14 @@ def check_horizon(spec: str, k_max: int | None = None) -> None:
         if k_max is not None and int(value) > k_max:
             raise ConfigError(f"--horizon {spec} exceeds K_max={k_max}: lower it, or raise --k-max")
     elif kind == "confidence" and colon:
-        if not _is_logprob(value):
+        if not _is_number(value, lambda x: -float("inf") < x <= 0):
             raise ConfigError(
                 f"--horizon {spec}: {value or 'nothing'} is no mean log-probability: give 0 or less, such as "
                 "confidence:-0.1, or plain confidence for the calibrated threshold"
             )
+    elif kind == "quantile":
+        if not _is_number(value, lambda q: 0 < q < 1):
+            raise ConfigError(f"--horizon {spec}: give a number between 0 and 1 behind the colon, such as quantile:0.8")
     elif kind == "budget":
         _check_budget(spec, value, k_max)
     else:
@@ -210,8 +229,8 @@ def _check_budget(spec: str, value: str, k_max: int | None) -> None:
         check_horizon(inner, k_max)
 
 
-def _is_logprob(text: str) -> bool:
+def _is_number(text: str, allowed: Callable[[float], bool]) -> bool:
     try:
-        return -float("inf") < float(text) <= 0
+        return allowed(float(text))
     except ValueError:
         return False

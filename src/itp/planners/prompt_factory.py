@@ -119,11 +119,13 @@ def check_prompted(spec: PlannerSpec) -> None:
             "--action score needs log-probabilities of whole commands, which servers do not give: leave it out"
         )
     if spec.planner == "itp-i":
-        from itp.planners.horizon import check_horizon
+        from itp.planners.horizon import K_HEAD, check_horizon
 
         check_horizon(spec.horizon, spec.k_max)
-        if (kind := spec.horizon.rpartition(":")[2]) in ("learned", "sampled"):
-            raise ConfigError(f"--horizon {kind} needs a K-head: use --planner itp, or --horizon prompted with itp-i")
+        if any(kind in K_HEAD for kind in spec.horizon.split(":")):
+            raise ConfigError(
+                f"--horizon {spec.horizon} needs a K-head: use --planner itp, or --horizon prompted with itp-i"
+            )
         if "confidence" in spec.horizon and flags.imagination == "one-shot":
             raise ConfigError(
                 f"--horizon {spec.horizon} stops between imagined steps, and --imagination one-shot writes them all "

@@ -16,7 +16,7 @@ from itp.policy.model import Policy
 from itp.types import ImaginedTrajectory, State, Usage
 
 PROPOSALS = 5
-"""Commands that a policy writes for a decision that looks ahead."""
+"""Commands that a policy writes at least for a decision that looks ahead."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class Config(EnvFlags):
     --avoid also constrained (text held to the environment's list or grammar of commands)."""
     avoid: tuple[str, ...] = ()
     """Play as `itp eval --avoid`: foresight serves to pass over commands whose future tells of one of these texts. What
-    is learnt is K, and the policy's first draw; K alone where it writes its commands (greedily)."""
+    is learnt is K, and the policy's first draw; K alone where it writes its commands."""
     avoid_returns: bool = True
     """With --avoid: pass over commands that lead back to where the episode has been, too."""
     lambda_k: float = 0.01

@@ -112,11 +112,12 @@ def test_a_set_that_takes_minutes_is_played_when_it_is_asked_for(
     shipped: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(shipped / "household", shipped / "long")
-    write_play(shipped / "long", asked=True, episodes=1, action="constrained", action_tokens=8, workers=1)
+    write_play(shipped / "long", asked=True, episodes=1, action="constrained", action_tokens=8, proposals=2, workers=1)
     assert demo(shipped, "--episodes", "1") == 0
     assert "long is skipped: it takes minutes: itp demo --only long" in capfd.readouterr().out
     assert demo(shipped, "--only", "long") == 0
     assert "long: " in capfd.readouterr().out
+    assert {config.proposals for config in choose_sets(shipped, ("long",))[0].evaluations(Path())} == {2}
 
 
 @pytest.mark.parametrize(
@@ -126,6 +127,7 @@ def test_a_set_that_takes_minutes_is_played_when_it_is_asked_for(
         ({"episodes": "many"}, "expected int"),
         ({"episodes": 10**6}, "episodes is 1000000, but valid has"),
         ({"episodes": 0}, "episodes must be at least 1"),
+        ({"proposals": 0}, "proposals must be at least 1"),
         ({"world_model": "best"}, "expected one of learned, rules, exact"),
         ({"rows": []}, "a list `rows`"),
         ({"rows": [{"planner": "act"}]}, "title is missing"),

@@ -208,7 +208,7 @@ def test_contexts_say_what_their_own_episode_has_imagined() -> None:
 
 @pytest.mark.parametrize("spec", [
     "fixed:0", "random", "learned", "confidence", "confidence:-0.5", "confidence:0", "budget:500", "budget:500:fixed:2",
-    "budget:500:confidence:-1",
+    "budget:500:confidence:-1", "quantile:0.8", "budget:500:quantile:0.5",
 ])  # fmt: skip
 def test_allowed_horizons(spec: str) -> None:
     check_horizon(spec, 5)
@@ -224,6 +224,11 @@ def test_allowed_horizons(spec: str) -> None:
         ("confidence:0.9", "0.9 is no mean log-probability: give 0 or less"),
         ("confidence:nan", "nan is no mean log-probability"),
         ("confidence:-inf", "-inf is no mean log-probability"),
+        ("quantile", "give a number between 0 and 1 behind the colon, such as quantile:0.8"),
+        ("quantile:0", "give a number between 0 and 1"),
+        ("quantile:1", "give a number between 0 and 1"),
+        ("quantile:half", "give a number between 0 and 1"),
+        ("quantile:nan", "give a number between 0 and 1"),
         ("budget", "names no tokens per episode"),
         ("budget:0", "names no tokens per episode"),
         ("budget:-5", "names no tokens per episode"),

@@ -163,6 +163,19 @@ def test_a_sampled_horizon_is_drawn_from_the_k_head_by_the_contexts_own_seed() -
     assert sampled.name == "sampled"
 
 
+def test_a_quantile_horizon_is_the_least_k_that_the_k_head_holds_likely_enough() -> None:
+    policy, batch = make_policy(k_max=3), contexts()
+    for q in (0.01, 0.3, 0.6, 0.99):
+        spread = parse_horizon(f"quantile:{q}", policy=policy, k_max=3)
+        assert spread.name == f"quantile:{q}"
+        for choice in spread.select(batch):
+            assert sum(choice.probs[: choice.horizon + 1]) >= q - 1e-3
+            assert sum(choice.probs[: choice.horizon]) < q + 1e-3
+    lowest, highest = ({c.horizon for c in parse_horizon(f"quantile:{q}", policy=policy, k_max=3).select(batch)}
+                       for q in (1e-9, 1 - 1e-9))  # fmt: skip
+    assert (lowest, highest) == ({0}, {3})
+
+
 @pytest.mark.parametrize("mode", ["score", "generate"])
 def test_an_ablated_policy_is_shown_the_last_imagined_step_alone(
     mode: Literal["score", "generate"], monkeypatch: pytest.MonkeyPatch

@@ -18,13 +18,15 @@ from itp.cli.main import main
 from itp.envs.vector import Failure, Outcome
 from itp.errors import EnvError, TrainingError
 from itp.lm.base import Sampling
+from itp.lm.constraint import constraint_of
 from itp.planners.avoiding import AvoidingPlanner
 from itp.planners.horizon import FixedHorizon
+from itp.planners.proposals import propose
 from itp.policy.model import Policy
 from itp.training import a2c_loop, a2c_loss
 from itp.training.a2c import Config
 from itp.training.a2c_actor import MAX_FAILURES, Actor, Transition
-from itp.training.a2c_eval import episode_return
+from itp.training.a2c_eval import episode_return, looking
 from itp.training.a2c_loss import Learner, a2c_losses, forward_rows
 from itp.types import Decision, DecisionContext, State, Step, StopReason, Usage
 from itp.world_model.base import Prediction
@@ -240,6 +242,21 @@ def test_a_policy_that_writes_its_commands_looks_first_too_and_answers_for_k_alo
     assert policy.heads.horizon.weight.grad is not None
     actions = [scores.log_softmax(-1) for scores in forward_rows(step, policy, settings).action_logprobs]
     assert all(float(scores[0]) == 0 for scores in actions), "one candidate has no gradient"
+
+
+def test_of_what_it_writes_the_likeliest_is_played() -> None:
+    policy = make_policy("history-v1", k_max=1)
+    settings = config(avoid=("for good",), action="constrained", action_tokens=24, proposals=8)
+    state, held = some_states(1)[0], ("go to drawer 1", "open the fridge", "look", "take mug 1")
+    context = DecisionContext(state, held)
+    many, one = (
+        looking(policy, _Foretold("never"), FixedHorizon(0), replace(settings, proposals=n)).decide([context])[0]
+        for n in (8, 1)
+    )
+    sampling = Sampling(max_new_tokens=24)
+    written = propose(policy, [state], [8], [context.seed], sampling, [constraint_of(context)])[0]
+    assert (many.action, one.action) == (written.likeliest, written.commands[0])
+    assert many.policy_usage.calls > one.policy_usage.calls
 
 
 def test_what_a_policy_writes_is_held_to_the_environments_commands() -> None:
@@ -518,6 +535,8 @@ def test_evaluation_splits_are_refused(
         (["--action", "guess"], "--action guess is unknown: choose one of score, generate"),
         (["--top-p", "0"], "--top-p 0.0 is not allowed: give a share above 0, up to 1"),
         (["--action", "constrained"], "--action constrained needs --avoid"),
+        (["--action", "generate", "--proposals", "2"], "--proposals 2: give at least 1, and more only with --avoid"),
+        (["--action", "generate", "--avoid", "x", "--proposals", "0"], "--proposals 0: give at least 1"),
         (["--action", "generate", "--action-entropy", "0.1"], "--action-entropy needs --action score"),
         (["--eval-every", "1", "--eval-episodes", "2000"], "--eval-episodes 2000 leaves no task to train on"),
         (["--temperature", "0"], "--temperature 0.0 is too small: exploration needs a value above 0"),
