@@ -90,7 +90,7 @@ def play(flags: EvalFlags, *, method: str = "foresight", idle: dict[str, str], *
         flags: the authors' flags.
         method: foresight, or rap.
         idle: flags of the runner that change nothing, with the reason.
-        environment: fields of `itp.cli.eval.Config` that the runner decides.
+        environment: fields of `itp.cli.eval_flags.Config` that the runner decides.
 
     Raises:
         ConfigError: a value is not allowed.

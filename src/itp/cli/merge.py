@@ -17,7 +17,7 @@ from typing import Any
 import tyro
 
 from itp.cli.eval import MAY_DIFFER, TRACES_NAME, all_tasks, report, settings_of, write_results
-from itp.cli.eval import Config as EvalConfig
+from itp.cli.eval_flags import Config as EvalConfig
 from itp.cli.flags import config_from
 from itp.errors import ConfigError, DataError, RunFolderError
 

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from itp.cli.eval import Config as EvalConfig
-from itp.cli.eval import all_tasks, check, evaluate, make_planner, planner_spec
+from itp.cli.eval import all_tasks, evaluate, make_planner
+from itp.cli.eval_flags import Config as EvalConfig
+from itp.cli.eval_flags import check, planner_spec
 from itp.cli.flags import closest, config_from
 from itp.errors import ConfigError, DataError, EnvError, ItpError
 from itp.harness.play import ExecutorFlags
