@@ -62,7 +62,7 @@ for stage in warmup/model a2c/best; do
   name=${stage%/*}
   row "$name-act" --policy "$out/$stage" --planner act
   row "$name-generate" --policy "$out/$stage" --planner act --action generate
-  for horizon in learned sampled random fixed:1; do
+  for horizon in learned quantile:0.9 sampled random fixed:1; do
     row "$name-${horizon/:/-}" --policy "$out/$stage" "${imagine[@]}" --horizon $horizon
   done
 done
