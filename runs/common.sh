@@ -15,6 +15,7 @@ refuse() {
 [[ $size =~ ^[a-z]+$ && " $sizes " == *" $size "* ]] || refuse "size $size is unknown: give one of $sizes"
 [[ $seed =~ ^[0-9]+$ ]] || refuse "seed $seed is no number: give 0, 1, 2 ..."
 command -v "$itp" > /dev/null || refuse "$itp is not there: run 'make setup' first, or set ITP to the itp command"
+itp=$(command -v "$itp") # accelerate lies beside it
 
 device=() a2c_device=()
 if [[ $size == gpu ]]; then
@@ -45,7 +46,8 @@ shards() { # NAME SHARD SHARD FLAG...: the same for other parts than halves
 # One stage at a time trains here: on a CPU in two processes, on the same rows in the same order as in one.
 train() {
   if [[ $size != gpu && $(nproc) -gt 1 ]]; then
-    "${itp%/*}/accelerate" launch --config_file configs/accelerate/cpu_2_processes.yaml -m itp.cli train "$@"
+    "${itp%/*}/accelerate" launch \
+      --config_file "$(dirname "$0")/../configs/accelerate/cpu_2_processes.yaml" -m itp.cli train "$@"
   else
     "$itp" train "$@"
   fi

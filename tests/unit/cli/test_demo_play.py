@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from itp.cli.demo_sets import choose_sets, find_checkpoints
-from itp.cli.demo_show import pick_decision
+from itp.cli.demo_sets import Row, choose_sets, find_checkpoints
+from itp.cli.demo_show import learned_row, pick_decision
 from itp.cli.main import main
 from itp.types import Decision, ImaginedStep, ImaginedTrajectory, Step, StopReason, Task, Trajectory
 from models import save_policy, save_world_model
@@ -148,6 +148,12 @@ def test_a_bad_play_file_is_refused_in_one_line(
     assert "play.yaml" in said
     assert said.count("\n") == 1
     assert not (shipped.parent / "out").exists()
+
+
+@pytest.mark.parametrize("horizon", ["", "learned", "sampled", "quantile:0.9"])
+def test_the_row_that_is_told_of_is_one_whose_k_head_chooses(horizon: str) -> None:
+    rows = [Row(title="a", planner="act"), Row(title="k", horizon=horizon), Row(title="one", horizon="fixed:1")]
+    assert learned_row([(row, {}, ()) for row in rows])[0].title == "k"
 
 
 def test_missing_and_damaged_checkpoints_are_refused_in_one_line(

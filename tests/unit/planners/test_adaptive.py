@@ -243,6 +243,12 @@ def test_horizons_that_cannot_be_are_refused(spec: str, message: str) -> None:
         check_horizon(spec, 5)
 
 
+@pytest.mark.parametrize("spec", ["learned", "sampled", "quantile:0.9", "budget:500:quantile:0.9"])
+def test_a_prompted_model_has_no_k_head_to_read(spec: str) -> None:
+    with pytest.raises(ConfigError, match=f"--horizon {spec} needs a K-head: use --planner itp, or --horizon prompted"):
+        build_planner(PlannerSpec("itp-i", spec, policy="scripted:x"))
+
+
 def test_a_budget_needs_someone_who_asks_for_k(tmp_path: Path) -> None:
     spec = PlannerSpec("itp", "budget:500", policy=save_policy(tmp_path / "policy"), world_model="rules", k_max=3)
     with pytest.raises(ConfigError, match=r"--policy has none: .* such as budget:500:fixed:3"):
