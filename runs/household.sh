@@ -30,18 +30,23 @@ world_model=$!
 "$itp" train policy --data "$out/data" --base $policy_base --lr 3e-3 --epochs $epochs --batch-size 64 --seed "$seed" \
   --out "$out/policy"
 
-# 4. Labels (eq. 5) on the policy's own states, and warm-up (eq. 6). One step ahead is as far as looking pays here.
-"$itp" collect "${family[@]}" --behaviour policy --policy "$out/policy/model" --epsilon 0 --max-steps 20 \
-  --episodes $plays --keep-commands --seed $((10 + seed)) "${device[@]}" --out "$out/play"
-"$itp" label --data "$out/play" --policy "$out/policy/model" "${world[@]}" "${look[@]}" --k-max 1 --states $states \
-  --lambda-k 0.1 --seed "$seed" "${device[@]}" --out "$out/labels"
+# 4. Labels (eq. 5) on the policy's own states, and warm-up (eq. 6). One step ahead is as far as looking pays here. Twice:
+# a policy that has been warmed up makes other mistakes, and the second labels are of these.
+own=("${family[@]}" --behaviour policy --epsilon 0 --max-steps 20 --episodes $plays --keep-commands "${device[@]}")
+label=("${world[@]}" "${look[@]}" --k-max 1 --lambda-k 0.1 --seed "$seed" "${device[@]}")
+warm=(--data "$out/data" --k-max 1 --foresight label --replay 0.3 --balance --eta 1 --epochs 2 --batch-size 32 --lr 3e-4)
+"$itp" collect "${own[@]}" --policy "$out/policy/model" --seed $((10 + seed)) --out "$out/play"
+"$itp" label --data "$out/play" --policy "$out/policy/model" "${label[@]}" --states $states --out "$out/labels"
 echo "world model: waiting for $out/world_model.log"
 wait $world_model || refuse "the world model failed: see $out/world_model.log"
-train warmup --labels "$out/labels" --policy "$out/policy/model" --data "$out/data" --k-max 1 --foresight label \
-  --replay 0.3 --balance --eta 1 --epochs 2 --batch-size 32 --lr 3e-4 --seed "$seed" --out "$out/warmup"
+train warmup --labels "$out/labels" --policy "$out/policy/model" "${warm[@]}" --seed "$seed" --out "$out/warmup"
+halves play-2 "${own[@]}" --policy "$out/warmup/model" --seed $((20 + seed))
+"$itp" label --data "$out"/play-2-[12] --policy "$out/warmup/model" "${label[@]}" --states $((states / 2)) \
+  --out "$out/labels-2"
+train warmup --labels "$out/labels-2" --policy "$out/warmup/model" "${warm[@]}" --seed "$seed" --out "$out/warmup-2"
 
 # 5. A2C (eqs. 7-8): which decisions are worth a look ahead? The world model is frozen.
-train a2c "${family[@]}" --policy "$out/warmup/model" "${world[@]}" "${look[@]}" --max-steps 30 --envs 32 \
+train a2c "${family[@]}" --policy "$out/warmup-2/model" "${world[@]}" "${look[@]}" --max-steps 30 --envs 32 \
   --rollout 12 --updates $updates --value-warmup 3 --limit loss --irreversible-penalty 0.5 --cost paper --lambda-k 0.01 \
   --temperature 0.5 --beta 0.03 --lr 5e-5 --head-lr 3e-3 --lr-schedule linear --eval-every 10 --eval-episodes 200 \
   --seed "$seed" "${a2c_device[@]}" --out "$out/a2c"
@@ -54,7 +59,7 @@ row no-repeat --policy "$out/policy/model" --planner no-repeat
 row itp-1-exact --policy "$out/warmup/model" --planner itp --world-model exact "${look[@]}" --horizon fixed:1
 row itp-1-learned --policy "$out/warmup/model" --planner itp --world-model "$out/world_model/model" "${look[@]}" \
   --horizon fixed:1
-for stage in warmup/model a2c/best; do
+for stage in warmup/model warmup-2/model a2c/best; do
   name=${stage%/*}
   row "$name-act" --policy "$out/$stage" --planner act
   row "$name-no-repeat" --policy "$out/$stage" --planner no-repeat
