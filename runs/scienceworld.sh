@@ -8,38 +8,42 @@
 sizes="cpu long gpu"
 source "$(dirname "$0")/common.sh"
 
-if [[ $size == cpu ]]; then
-  noise=(0.2) rare_noise=(0.15) moved_noise=(0.2) focuses=(1/16 9/16) own=(1/4 3/4) # a part of the play, once
-  base=scratch:small copies=1 epochs=1.3 wm_epochs=0.5 states=600 updates=6
+if [[ $size == cpu ]]; then # a part of the play, once, and one command a decision
+  splits=(wide) part=(1/5 3/5) draws=(1) noise=(0.2) rare_noise=(0.15) moved_noise=(0.2) replay=wide
+  base=scratch:small copies=1 epochs=1.4 wm_epochs=0.5 batch=2 lr=1.2e-3 tune_lr=6e-4 wm_lr=3e-4 # small steps, many
+  proposals=1 focuses=(1/32 17/32) own=(1/8 5/8) states=400 updates=3 games=12
 else
-  noise=(0 0.3) rare_noise=(0.15 0.25) moved_noise=(0 0.2) focuses=(1/8 5/8) own=(1/2 2/2)
-  base=scratch:small copies=2 epochs=2.8 wm_epochs=0.7 states=1500 updates=10
+  splits=(wide more) part=(1/2 2/2) draws=(1 2 3) noise=(0 0.3) rare_noise=(0.15 0.25) moved_noise=(0 0.2) replay=more
+  base=scratch:small copies=2 epochs=2.8 wm_epochs=0.7 batch=8 lr=2e-3 tune_lr=1e-3 wm_lr=5e-4
+  proposals=5 focuses=(1/8 5/8) own=(1/2 2/2) states=1500 updates=10 games=24
   [[ $size == long ]] || base=scratch:base epochs=6 wm_epochs=2 states=6000 updates=60
 fi
 # Behind a temperature stands on which side of the task's limit it is, and what the task names is called "target".
 texts=(readings=compared names=target)
 # An episode needs a JVM, and resets take longest: two processes with one each are faster than one with two.
 env=(--env scienceworld --batch-size 1)
-model=(--renderer history --max-state-tokens 3500 --window 200 --batch-size 8 --held-out 0.02 --seed "$seed")
-held=(--action constrained --action-tokens 32 --proposals 5)
+model=(--renderer history --max-state-tokens 3500 --window 200 --batch-size $batch --held-out 0.02 --seed "$seed")
+held=(--action constrained --action-tokens 32 --proposals $proposals)
 
 # 1. Play of an expert who looks around before it names things, with detours; of tasks that have few variations more, also
-# three times with what the task names in another room.
+# with what the task names in another room.
 detours=(--env-option "${texts[@]}" expert=tidy commands=detours --max-steps 120)
-halves data "${env[@]}" --split wide "${detours[@]}" --epsilon "${noise[@]}" --seed "$seed"
-halves more "${env[@]}" --split more "${detours[@]}" --epsilon "${noise[@]}" --seed "$seed"
+for split in "${splits[@]}"; do
+  shards "$split" "${part[@]}" "${env[@]}" --split $split "${detours[@]}" --epsilon "${noise[@]}" --seed "$seed"
+done
 halves rare "${env[@]}" --split rare "${detours[@]}" --epsilon "${rare_noise[@]}" --seed $((seed + 1))
-for draw in 1 2 3; do
+for draw in "${draws[@]}"; do
   halves "moved-$draw" "${env[@]}" --split rare --env-option "${texts[@]}" expert=tidy commands=detours \
     moved=$draw --max-steps 120 --epsilon "${moved_noise[@]}" --seed $((seed + 1 + draw))
 done
-data=(--data "$out"/data-[12] "$out"/more-[12] "$out"/rare-[12] "$out"/moved-[123]-[12])
+data=(--data)
+for name in "${splits[@]}" rare "${draws[@]/#/moved-}"; do data+=("$out/$name-1" "$out/$name-2"); done
 names=(--rename runs/scienceworld_names.json) # most of them invented: what cannot be known has to be read
 
 # 2. Policy: the expert's actions where they are sure, and what follows every action, in one sequence an episode; each
 # episode told again under other names, of rare tasks more often (`times` in the file). Then imitation alone.
 train policy "${data[@]}" "${model[@]}" --base $base --only-sure --objective iwm --observation-weight 0.3 \
-  "${names[@]}" --renamed $copies --epochs $epochs --lr 2e-3 --eval-steps 400 --out "$out/policy"
+  "${names[@]}" --renamed $copies --epochs $epochs --lr $lr --eval-steps 800 --out "$out/policy"
 tune() { # NAME BASE FLAG...
   local name=$1 from=$2
   shift 2
@@ -47,9 +51,9 @@ tune() { # NAME BASE FLAG...
     --out "$out/$name"
 }
 if [[ $size == cpu ]]; then
-  tune sft policy --renamed 1 --epochs 0.6 --lr 1e-3
+  tune sft policy --renamed 1 --epochs 0.5 --lr $tune_lr
 else
-  tune sft-1 policy --renamed 2 --epochs 1 --lr 1e-3
+  tune sft-1 policy --renamed 2 --epochs 1 --lr $tune_lr
   tune sft sft-1 --renamed 1 --epochs 1 --lr 7e-4
 fi
 
@@ -57,8 +61,8 @@ fi
 # on from what the policy knows of the world. It learns to tell fatal focuses, which the environment's text does not.
 shards play "${focuses[@]}" "${env[@]}" --split wide --env-option "${texts[@]}" expert=tidy commands=focuses \
   --behaviour policy --policy "$out/policy/model" "${held[@]}" --epsilon 0.05 --max-steps 50 --seed "$seed" "${device[@]}"
-train world-model --data "$out"/data-[12]/"expert-${noise[-1]}.jsonl" "$out"/rare-[12]/expert-0.15.jsonl "$out"/play-[12] \
-  "${model[@]}" --base "$out/policy/model" --epochs $wm_epochs --lr 5e-4 --tell-loss "All is lost." --copies 8 \
+train world-model --data "$out"/wide-[12]/"expert-${noise[-1]}.jsonl" "$out"/rare-[12]/expert-0.15.jsonl "$out"/play-[12] \
+  "${model[@]}" --base "$out/policy/model" --epochs $wm_epochs --lr $wm_lr --tell-loss "All is lost." --copies 8 \
   --copies-of "All is lost." --max-observation-tokens 96 --eval-episodes 4 --out "$out/world_model"
 world=(--world-model "$out/world_model/model" --avoid "No known action matches that input" "All is lost")
 
@@ -68,12 +72,12 @@ shards own "${own[@]}" "${env[@]}" --split spare --env-option "${texts[@]}" expe
   --behaviour policy --policy "$out/sft/model" "${held[@]}" --epsilon 0 --max-steps 50 --seed "$seed" "${device[@]}"
 "$itp" label --data "$out"/own-[12] --policy "$out/sft/model" "${world[@]}" --action generate --only-sure --k-max 1 \
   --states $states --lambda-k 0.2 --batch-size 16 --seed "$seed" "${device[@]}" --out "$out/labels"
-train warmup --labels "$out/labels" --policy "$out/sft/model" --data "$out"/more-[12] --k-max 1 \
+train warmup --labels "$out/labels" --policy "$out/sft/model" --data "$out"/$replay-[12] --k-max 1 \
   --foresight label --replay 0.5 --balance --eta 1 --epochs 1 --batch-size 8 --lr 1e-4 --seed "$seed" --out "$out/warmup"
 "$itp" train a2c --env scienceworld --split spare --env-option "${texts[@]}" commands=grammar \
   --policy "$out/warmup/model" "${world[@]}" "${held[@]}" --envs 2 --workers 2 --updates $updates --rollout 32 --value-warmup 3 --max-steps 40 \
   --limit loss --cost paper --lambda-k 0.01 --beta 0.02 --lr 1e-5 --head-lr 1e-3 --lr-schedule linear \
-  --eval-every $updates --eval-episodes 24 --seed "$seed" "${a2c_device[@]}" --out "$out/a2c"
+  --eval-every $updates --eval-episodes $games --seed "$seed" "${a2c_device[@]}" --out "$out/a2c"
 
 # 6. The table, at the field's limits of steps.
 table=("${env[@]}" --seed 0)
