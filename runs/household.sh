@@ -63,7 +63,7 @@ for stage in warmup/model warmup-2/model a2c/best; do
   name=${stage%/*}
   row "$name-act" --policy "$out/$stage" --planner act
   row "$name-no-repeat" --policy "$out/$stage" --planner no-repeat
-  for horizon in learned quantile:0.9 sampled random fixed:1; do
+  for horizon in learned quantile:0.8 quantile:0.9 sampled random fixed:1; do
     row "$name-${horizon/:/-}" --policy "$out/$stage" "${imagine[@]}" --horizon $horizon
   done
 done
