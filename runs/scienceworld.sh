@@ -75,7 +75,8 @@ shards own "${own[@]}" "${env[@]}" --split spare --env-option "${texts[@]}" expe
 train warmup --labels "$out/labels" --policy "$out/sft/model" --data "$out"/$replay-[12] --k-max 1 \
   --foresight label --replay 0.5 --balance --eta 1 --epochs 1 --batch-size 8 --lr 1e-4 --seed "$seed" --out "$out/warmup"
 "$itp" train a2c --env scienceworld --split spare --env-option "${texts[@]}" commands=grammar \
-  --policy "$out/warmup/model" "${world[@]}" "${held[@]}" --envs 2 --workers 2 --updates $updates --rollout 32 --value-warmup 3 --max-steps 40 \
+  --policy "$out/warmup/model" "${world[@]}" "${held[@]}" --envs 2 --workers 2 --updates $updates \
+  --rollout 32 --value-warmup 3 --max-steps 40 \
   --limit loss --cost paper --lambda-k 0.01 --beta 0.02 --lr 1e-5 --head-lr 1e-3 --lr-schedule linear \
   --eval-every $updates --eval-episodes $games --seed "$seed" "${a2c_device[@]}" --out "$out/a2c"
 
