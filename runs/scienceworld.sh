@@ -11,11 +11,11 @@ source "$(dirname "$0")/common.sh"
 if [[ $size == cpu ]]; then # a part of the play, once, and one command a decision
   splits=(wide) part=(1/5 3/5) draws=(1) noise=(0.2) rare_noise=(0.15) moved_noise=(0.2) replay=wide
   base=scratch:small copies=1 epochs=1.4 wm_epochs=0.5 batch=2 lr=1.2e-3 tune_lr=6e-4 wm_lr=3e-4 # small steps, many
-  proposals=1 focuses=(1/32 17/32) own=(1/8 5/8) states=400 updates=3 games=12
+  proposals=1 focuses=(1/32 17/32) own=(1/8 5/8) states=400 updates=3 value_warmup=1 games=12 evals=800
 else
   splits=(wide more) part=(1/2 2/2) draws=(1 2 3) noise=(0 0.3) rare_noise=(0.15 0.25) moved_noise=(0 0.2) replay=more
   base=scratch:small copies=2 epochs=2.8 wm_epochs=0.7 batch=8 lr=2e-3 tune_lr=1e-3 wm_lr=5e-4
-  proposals=5 focuses=(1/8 5/8) own=(1/2 2/2) states=1500 updates=10 games=24
+  proposals=5 focuses=(1/8 5/8) own=(1/2 2/2) states=1500 updates=10 value_warmup=3 games=24 evals=400
   [[ $size == long ]] || base=scratch:base epochs=6 wm_epochs=2 states=6000 updates=60
 fi
 # Behind a temperature stands on which side of the task's limit it is, and what the task names is called "target".
@@ -43,7 +43,7 @@ names=(--rename runs/scienceworld_names.json) # most of them invented: what cann
 # 2. Policy: the expert's actions where they are sure, and what follows every action, in one sequence an episode; each
 # episode told again under other names, of rare tasks more often (`times` in the file). Then imitation alone.
 train policy "${data[@]}" "${model[@]}" --base $base --only-sure --objective iwm --observation-weight 0.3 \
-  "${names[@]}" --renamed $copies --epochs $epochs --lr $lr --eval-steps 800 --out "$out/policy"
+  "${names[@]}" --renamed $copies --epochs $epochs --lr $lr --eval-steps $evals --out "$out/policy"
 tune() { # NAME BASE FLAG...
   local name=$1 from=$2
   shift 2
@@ -76,7 +76,7 @@ train warmup --labels "$out/labels" --policy "$out/sft/model" --data "$out"/$rep
   --foresight label --replay 0.5 --balance --eta 1 --epochs 1 --batch-size 8 --lr 1e-4 --seed "$seed" --out "$out/warmup"
 "$itp" train a2c --env scienceworld --split spare --env-option "${texts[@]}" commands=grammar \
   --policy "$out/warmup/model" "${world[@]}" "${held[@]}" --envs 2 --workers 2 --updates $updates \
-  --rollout 32 --value-warmup 3 --max-steps 40 \
+  --rollout 32 --value-warmup $value_warmup --max-steps 40 \
   --limit loss --cost paper --lambda-k 0.01 --beta 0.02 --lr 1e-5 --head-lr 1e-3 --lr-schedule linear \
   --eval-every $updates --eval-episodes $games --seed "$seed" "${a2c_device[@]}" --out "$out/a2c"
 
