@@ -169,7 +169,13 @@ def run(config: Config) -> None:
         if finish(folder):
             return
         from itp.training.a2c_loop import train
+        from itp.training.distributed import say
 
+        if config.updates <= config.value_warmup:
+            say(
+                f"a2c: --value-warmup {config.value_warmup} takes all of --updates {config.updates}: only the value "
+                "head learns, policy and K-head stay as they are; give more updates, or fewer of these"
+            )
         finish(folder, train(config))
 
 

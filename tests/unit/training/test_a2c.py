@@ -452,6 +452,17 @@ def test_two_updates_train_the_policy_and_leave_the_world_model_frozen(
         assert 0 <= record["mean_k"] <= 2
 
 
+@pytest.mark.parametrize(("updates", "told"), [("1", True), ("2", False)])
+def test_it_is_told_when_the_value_head_alone_will_learn(
+    tmp_path: Path, inputs: dict[str, str], capsys: pytest.CaptureFixture[str], updates: str, told: bool
+) -> None:
+    assert train(tmp_path, inputs, "--updates", updates) == 0
+    said = "--value-warmup 1 takes all of --updates 1: only the value head learns" in "".join(capsys.readouterr())
+    old, new = Policy.load(inputs["policy"]), Policy.load(str(tmp_path / "model"))
+    pairs = zip(old.lm.model.parameters(), new.lm.model.parameters(), strict=True)
+    assert said == told == all(torch.equal(p, q) for p, q in pairs)
+
+
 def test_an_interrupted_run_goes_on_from_its_last_state_and_doubles_no_update(
     tmp_path: Path, inputs: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
