@@ -50,14 +50,18 @@ def test_the_example_does_so_too_with_a_model_behind_a_server() -> None:
         assert len(server.requests) > 6
 
 
-def test_the_python_of_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_python_of_the_page_runs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
     names: dict[str, Any] = {}
     blocks = re.findall(r"^```python\n(.*?)^```$", DOC, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     with FaultServer(answer=lambda prompt: "2" if "one integer" in prompt else "Action: look") as server:
         for block in blocks:
             exec(block.replace("http://127.0.0.1:8000/v1", server.url), names)
     printed = capsys.readouterr().out
+    shown = DOC.partition('"steps")\n```\n\n```\n')[2].partition("```")[0]
+    assert shown.endswith("True 9 steps\n")
+    assert shown in printed
     assert printed.startswith("look\n(ImaginedStep(action='look', ")
     assert "[('look', 'You see nothing special.'), ('look', 'You see a mug 2.')]" in printed
     assert "{'look'} {'batches': 4, 'decisions': 19, 'waiting': 0}" in printed

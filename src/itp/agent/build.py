@@ -33,9 +33,12 @@ ALONE = ("random", "expert")
 OFFERED = tuple(name for name in PLANNERS if name not in ("wkm", "no-repeat"))
 GIVEN = "(an object of yours)"
 """Stands for the name of a model that was given as an object."""
-_OF_SPEC = ("action", "action_tokens", "proposals", "max_observation_tokens", "history_steps", "max_steps", "avoid")
-_OF_SPEC_TOO = ("device", "dtype", "wm_device", "wm_dtype")
-OPTIONS = (*_OF_SPEC, *_OF_SPEC_TOO, *(f.name for kind in (PromptFlags, ServerFlags) for f in fields(kind)))
+_OF_SPEC = (
+    *("action", "action_tokens", "proposals", "max_observation_tokens", "history_steps", "max_steps"),
+    *("avoid", "avoid_returns"),
+    *("device", "dtype", "wm_device", "wm_dtype"),
+)
+OPTIONS = (*_OF_SPEC, *(f.name for kind in (PromptFlags, ServerFlags) for f in fields(kind)))
 """Further keyword arguments of `itp.Agent`, named and described as the flags of `itp eval`."""
 _FLAG = re.compile(r"--([a-z][a-z-]*)(?: (?=[A-Z\d(]|openai:|transformers:|fixed:|score|generate|rollout|one-shot))?")
 
@@ -67,6 +70,8 @@ def make_planner(
         )
     if world_model is not None and planner in (*ALONE, "act", "cot", "react", "tot", *COMPUTE_ONLY):
         raise ConfigError(f"planner {planner} imagines no outcomes: leave world_model out, or use itp-i, rap or mcts")
+    if isinstance(options.get("avoid"), str):  # one text, not its letters
+        options = {**options, "avoid": (options["avoid"],)}
     prompting = PromptFlags(**_own(options, PromptFlags))
     spec = PlannerSpec(
         planner=planner,
@@ -76,7 +81,7 @@ def make_planner(
         k_max=max_k,
         prompting=_with_paths(prompting),
         server=_with_paths(ServerFlags(**_own(options, ServerFlags))),
-        **{name: options[name] for name in (*_OF_SPEC, *_OF_SPEC_TOO) if name in options},
+        **{name: options[name] for name in _OF_SPEC if name in options},
     )
     try:
         return build_planner(spec, parts=_parts(policy, world_model, spec))
@@ -98,6 +103,8 @@ def in_arguments(message: str) -> str:
 
     def renamed(found: re.Match[str]) -> str:
         name = found[1].replace("-", "_")
+        if name.startswith("no_"):
+            return f"{name.removeprefix('no_')}=False"
         return f"{'max_k' if name == 'k_max' else name}{'=' if found[0].endswith(' ') else ''}"
 
     return _FLAG.sub(renamed, message)

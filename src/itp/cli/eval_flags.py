@@ -106,7 +106,7 @@ class Config(EnvFlags):
 def check(config: Config) -> None:
     """Refuse flags that cannot work, before anything is loaded or written."""
     from itp.harness.shards import Shard
-    from itp.planners.factory import ACTION_MODES, FORESIGHTS, PLANNERS, check_proposals, check_wkm
+    from itp.planners.factory import ACTION_MODES, FORESIGHTS, PLANNERS, check_avoid, check_proposals, check_wkm
     from itp.planners.horizon import check_horizon
     from itp.planners.prompt_factory import check_prompted
 
@@ -134,10 +134,7 @@ def check(config: Config) -> None:
     check_proposals(config.proposals, config.planner, config.policy, config.action)
     Shard.parse(config.shard)
     _check_cluster(config)
-    if config.avoid and (config.planner != "itp" or not all(config.avoid)):
-        raise ConfigError("--avoid takes texts, and works with --planner itp only: leave it out")
-    if not (config.avoid or config.avoid_returns):
-        raise ConfigError("--no-avoid-returns does nothing without --avoid: leave it out, or give --avoid texts")
+    check_avoid(config.avoid, config.avoid_returns, config.planner)
     if config.foresight != "full" and (config.planner != "itp" or is_prompted(config.planner, config.policy)):
         raise ConfigError(
             f"--foresight {config.foresight} works with --planner itp and a trained policy only: leave it out"

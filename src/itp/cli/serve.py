@@ -39,11 +39,16 @@ class Config:
     k_max: int | None = None
     """Most steps that are imagined (default: the checkpoint's, else 5)."""
     action: str = ""
-    """How an action is chosen: score (default of trained checkpoints) or generate (default of prompted models)."""
+    """How an action is chosen: score (default of trained checkpoints), generate (default of prompted models) or
+    constrained (written, held to the commands of the request)."""
     action_tokens: int = 16
     """Most tokens of a generated action."""
     proposals: int = 1
     """Commands that a trained policy writes for a decision, as in `itp eval`."""
+    avoid: tuple[str, ...] = ()
+    """Texts such as "breaks for good": itp passes over commands whose foresight holds one of them, as in `itp eval`."""
+    avoid_returns: bool = True
+    """With --avoid: pass over commands that lead back to where the episode has been, too."""
     max_observation_tokens: int | None = None
     """Most tokens of an imagined observation (default: the world model's own limit)."""
     history_steps: int | None = None
@@ -157,6 +162,8 @@ def make_agent(config: Config) -> Agent:
         wm_dtype=config.wm_dtype,
         action_tokens=config.action_tokens,
         proposals=config.proposals,
+        avoid=config.avoid,
+        avoid_returns=config.avoid_returns,
         max_observation_tokens=config.max_observation_tokens,
         history_steps=config.history_steps,
         prompting=config.prompting,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
@@ -99,6 +99,7 @@ def build_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | None = No
     if spec.action not in ("", *ACTION_MODES):
         raise ConfigError(f"--action {spec.action} is unknown: choose one of {', '.join(ACTION_MODES)}")
     check_proposals(spec.proposals, spec.planner, spec.policy, spec.action)
+    check_avoid(spec.avoid, spec.avoid_returns, spec.planner)
     if is_prompted(spec.planner, spec.policy) or parts.asked is not None:
         return build_prompted(spec, make_env, parts)
     if spec.planner == "random":
@@ -141,6 +142,14 @@ def check_proposals(proposals: int, planner: str, policy: str, action: str) -> N
             f"--proposals {proposals} works with --planner act or itp, a trained policy, and --action generate or "
             "constrained only: leave it out"
         )
+
+
+def check_avoid(avoid: Sequence[str], avoid_returns: bool, planner: str) -> None:
+    """Refuse texts to avoid where no planner reads them, and a setting of theirs without them."""
+    if avoid and (planner != "itp" or not all(avoid)):
+        raise ConfigError("--avoid takes texts, and works with --planner itp only: leave it out")
+    if not (avoid or avoid_returns):
+        raise ConfigError("--no-avoid-returns does nothing without --avoid: leave it out, or give --avoid texts")
 
 
 def check_wkm(spec: PlannerSpec) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from itp.agent.situation import Situation
-from itp.types import Decision, HorizonChosen, ImaginedStep, Usage
+from itp.types import Decision, HorizonChosen, ImaginedStep, ImaginedTrajectory, Usage
 
 Count = Annotated[int, Field(ge=0)]
 Commands = Annotated[
@@ -108,6 +108,10 @@ class DecisionAnswer(BaseModel):
     ]
     horizon: Annotated[int, Field(description="Steps that were really imagined.")]
     foresight: list[HistoryStep]
+    passed_over: Annotated[
+        list[list[HistoryStep]],
+        Field(description="With --avoid: what was imagined of commands that were then not taken, in the order tried."),
+    ]
     reflection: str
     thought: str
     raw_text: str
@@ -122,7 +126,8 @@ class DecisionAnswer(BaseModel):
         return cls(
             **{name: getattr(decision, name) for name in own},
             horizon_probs=list(decision.horizon_probs),
-            foresight=[HistoryStep(**step_fields(step)) for step in decision.foresight.steps],
+            foresight=_steps(decision.foresight),
+            passed_over=[_steps(tried) for tried in decision.passed_over],
             usage=RolesUsage(
                 policy=UsageAnswer.of(decision.policy_usage),
                 world_model=UsageAnswer.of(decision.world_model_usage),
@@ -160,6 +165,10 @@ class ErrorAnswer(BaseModel):
 
     error: Annotated[str, Field(description="One line for people.")]
     kind: Annotated[str, Field(description="A word for programs.")]
+
+
+def _steps(foresight: ImaginedTrajectory) -> list[HistoryStep]:
+    return [HistoryStep(**step_fields(step)) for step in foresight.steps]
 
 
 def step_fields(step: ImaginedStep) -> dict[str, str]:

@@ -125,6 +125,28 @@ def test_trained_policies_by_their_folder_and_what_does_not_fit_them(tmp_path: P
         itp.Agent(make_policy(k_max=2), "rules", planner="itp-i")
 
 
+def test_a_trained_policy_passes_over_what_its_foresight_warns_of() -> None:
+    policy = make_policy(k_max=2)
+
+    def fatal(*actions: str) -> Any:
+        return lambda state, action: "It breaks for good." if action in actions else "Nothing."
+
+    def agent(*actions: str, **options: Any) -> itp.Agent:
+        return itp.Agent(policy, fatal(*actions), planner="itp", horizon="fixed:1", **options)
+
+    first = agent(avoid=["for good"]).decide(**PLACE)
+    assert (first.action in COMMANDS, first.passed_over) == (True, ())
+    second = agent(first.action, avoid=["for good"]).decide(**PLACE)
+    assert second.action != first.action
+    assert [(step.action, step.observation) for step in second.passed_over[0].steps] == [
+        (first.action, "It breaks for good.")
+    ]
+    assert agent(first.action, avoid="for good").decide(**PLACE).action == second.action  # one text, not its letters
+    assert agent(first.action, avoid=["nothing like it"]).decide(**PLACE).action == first.action
+    returns = agent(avoid="x", avoid_returns=False).planner
+    assert returns.avoid_returns is False  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def test_many_at_once_are_decided_as_one_by_one() -> None:
     agent = itp.Agent(answer, simulate)
     places: list[itp.Situation | dict[str, Any]] = [itp.Situation(**PLACE), {**PLACE, "history": [("look", "dust")]}]
@@ -192,6 +214,9 @@ def test_steps_are_told_as_they_are_made() -> None:
         ({"policy": answer, "colour": "red"}, "no argument 'colour'"),
         ({"policy": answer, "max_k": 0}, "max_k=0 is too small"),
         ({"policy": answer, "horizon": "fixed:9"}, "horizon=fixed:9 exceeds K_max=5: lower it, or raise max_k"),
+        ({"policy": answer, "avoid": ["x"]}, "avoid takes texts, and works with planner itp only"),
+        ({"policy": "x", "world_model": "rules", "planner": "itp", "avoid": [""]}, "avoid takes texts"),
+        ({"policy": answer, "avoid_returns": False}, "avoid_returns=False does nothing without avoid: leave it out"),
         ({"policy": answer, "horizon": "learned"}, "horizon learned needs a K-head"),
         ({"policy": answer, "world_model": "exact"}, "world_model exact is the environment's own engine"),
         ({"policy": "nonesuch"}, "nonesuch"),

@@ -9,6 +9,7 @@ import pytest
 
 from itp.cli.main import main
 from itp.envs.remote.server import EnvServer
+from models import save_policy
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +33,13 @@ def test_it_says_what_decides_where(capsys: pytest.CaptureFixture[str], policy: 
     assert output.err == ""
 
 
+def test_a_trained_policy_with_texts_to_avoid(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder = save_policy(tmp_path / "policy", k_max=2)
+    flags = ["--policy", folder, "--world-model", "rules", "--planner", "itp", "--horizon", "quantile:0.9"]
+    assert main(["serve", *flags, "--avoid", "for good", "breaks", "--no-avoid-returns", "--port", "0"]) == 0
+    assert capsys.readouterr().out.startswith("deciding by itp quantile:0.9 avoid at http://127.0.0.1:")
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
@@ -39,6 +47,8 @@ def test_it_says_what_decides_where(capsys: pytest.CaptureFixture[str], policy: 
         (["--planner", "nonesuch"], "--planner nonesuch is unknown: choose one of act, itp, "),
         (["--planner", "wkm"], "--planner wkm is unknown"),
         (["--planner", "itp"], "--planner itp needs --world-model"),
+        (["--avoid", "for good"], "--avoid takes texts, and works with --planner itp only"),
+        (["--no-avoid-returns"], "--no-avoid-returns does nothing without --avoid"),
         (["--horizon", "fixed:9"], "--horizon fixed:9 exceeds K_max=5"),
         (["--world-model", "exact"], "--world-model exact is the environment's own engine"),
         (["--k-max", "0"], "--k-max 0 is too small"),

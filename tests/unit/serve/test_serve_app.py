@@ -46,7 +46,10 @@ class Planner:
     def _decision(self, context: DecisionContext) -> Decision:
         foresight = ImaginedTrajectory((ImaginedStep("look", "dust"),))
         action = (context.admissible or ("anything",))[0]
-        return Decision(action, 1, foresight, (0.5, 0.5), thought="hm", policy_usage=Usage(10, 5, 1, 0.5))
+        tried = ImaginedTrajectory((ImaginedStep("jump", "it breaks"),))
+        return Decision(
+            action, 1, foresight, (0.5, 0.5), thought="hm", policy_usage=Usage(10, 5, 1, 0.5), passed_over=(tried,)
+        )
 
 
 @pytest.fixture
@@ -97,6 +100,7 @@ def test_a_decision(client: TestClient, planner: Planner) -> None:
         "parse": "scored",
         "horizon": 1,
         "foresight": [{"action": "look", "observation": "dust"}],
+        "passed_over": [[{"action": "jump", "observation": "it breaks"}]],
         "reflection": "",
         "thought": "hm",
         "raw_text": "",
