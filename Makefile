@@ -10,13 +10,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 setup: $(STAMP)
 
-# torch comes first and alone: the long download is then kept even when a later package cannot be installed.
+# torch comes first and alone: the long download is then kept even when a later package cannot be installed. Byte code is
+# compiled where a module is first imported (--no-compile): most of the 21,752 installed ones never are.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo 'make setup: $(PYTHON) is older than 3.11: give another, as in make setup PYTHON=python3.12' >&2; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) install -c constraints.txt torch
-	$(PIP) install -c constraints.txt -e '.[train,alfworld,scienceworld,textworld,serve,openai,export,report,dev]'
+	$(PIP) install --no-compile -c constraints.txt torch
+	$(PIP) install --no-compile -c constraints.txt -e '.[train,alfworld,scienceworld,textworld,serve,openai,export,report,dev]'
 	touch $@
 
 # One thread: the demo's matrices are small, and on a busy machine two threads that wait for each other cost far more.
