@@ -52,9 +52,6 @@ class SftConfig:
     """JSON file of names that may stand for each other (docs/training.md); episodes are told under others too."""
     renamed: int = 3
     """With --rename, copies of each episode under other names."""
-    recite: int = 0
-    """Stretches of itself that each training row tells again at its end: a small model from scratch learns to copy what
-    its task names (docs/training.md)."""
     optim: Optimisation = field(default_factory=Optimisation)
     """Optimiser settings."""
     schedule: Schedule = field(default_factory=Schedule)
@@ -84,20 +81,6 @@ def _under_other_names(config: SftConfig, trajectories: list[Trajectory]) -> lis
     if config.renamed < 1:
         raise ConfigError(f"--renamed {config.renamed} is too small: give 1 or more, or leave out --rename")
     return list(renamed(trajectories, Names.load(config.rename), config.renamed, config.optim.seed))
-
-
-def _reciting(
-    config: SftConfig, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: list[Row]
-) -> list[Row]:
-    from itp.data.recitation import recited
-    from itp.lm.tokens import CTRL
-
-    if not config.recite:
-        return rows
-    longest = max((len(row.input_ids) for row in rows), default=0)
-    limit = config.schedule.packing or getattr(model.config, "max_position_embeddings", longest)
-    marker = int(tokenizer.convert_tokens_to_ids(CTRL))  # pyright: ignore[reportArgumentType]
-    return list(recited(rows, config.recite, marker=marker, limit=limit, seed=config.optim.seed))
 
 
 def split_tasks(
@@ -151,8 +134,6 @@ def train_stage(
     from itp.training.tracking import check_logger
 
     check_logger(config.optim.log)
-    if config.recite < 0:
-        raise ConfigError(f"--recite {config.recite} is not allowed: give a number of stretches, 0 for none")
     rows_at_once(config.optim)
     config.schedule.check()
     config.lora.check(config.base)
@@ -166,7 +147,7 @@ def train_stage(
     prompts = PromptBuilder(plain.renderer, lambda text: len(to_ids(text)), config.max_state_tokens)
     rows = unique(make_rows(train, to_ids, prompts))
     eval_rows = unique((make_eval_rows or make_rows)(held_out, to_ids, prompts))
-    rows = _reciting(config, model, tokenizer, [row for row in rows for _ in range(row.copies)])
+    rows = [row for row in rows for _ in range(row.copies)]
     counts = {
         "rows": len(rows),
         "tokens": sum(len(row.input_ids) for row in rows),

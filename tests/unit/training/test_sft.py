@@ -219,29 +219,6 @@ def test_steps_with_a_text_are_shown_as_often_as_asked_for(tmp_path: Path, capsy
         assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("stage", ["policy", "world-model"])
-def test_rows_recite_what_they_told_and_held_out_ones_do_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
-) -> None:
-    seen: list[tuple[list[Row], list[Row]]] = []
-
-    def fit(model: object, tokenizer: object, rows: list[Row], eval_rows: list[Row], **_: object) -> dict[str, float]:
-        seen.append((rows, eval_rows))
-        raise ConfigError("enough")
-
-    monkeypatch.setattr("itp.training.sft.fit", fit)
-    data = write_episodes(tmp_path / "data", 4)
-    for n, words in enumerate(([], ["--recite", "2"])):
-        assert train(data, tmp_path / f"out-{n}", "--held-out", "0.25", *words, stage=stage) == 2
-    (rows, eval_rows), (longer, same) = seen
-    assert eval_rows == same
-    assert eval_rows
-    assert [row.input_ids for row in rows] == [
-        told.input_ids[: len(row.input_ids)] for row, told in zip(rows, longer, strict=True)
-    ]
-    assert all(len(told.input_ids) > len(row.input_ids) for row, told in zip(rows, longer, strict=True))
-
-
 def test_a_checkpoint_can_be_the_base_of_the_next(tmp_path: Path) -> None:
     data, base = write_episodes(tmp_path / "data", 4), save_policy(tmp_path / "base")
     assert train(data, tmp_path / "out", "--base", base, "--epochs", "1") == 0
@@ -264,7 +241,6 @@ def test_a_foreign_base_learns_our_special_tokens_and_where_to_end(tmp_path: Pat
         (["--base", "scratch:huge"], "--base scratch:huge is unknown: choose scratch:tiny|small|base"),
         (["--renderer", "prose"], "renderer prose is unknown: choose one of history-v1, memory-v1"),
         (["--held-out", "0.9"], "--held-out 0.9 is not allowed"),
-        (["--recite", "-1"], "--recite -1 is not allowed: give a number of stretches, 0 for none"),
         (["--data", "nowhere"], "--data is given twice"),
     ],
 )
