@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 setup: $(STAMP)
 
 # torch comes first and alone: the long download is then kept even when a later package cannot be installed. Byte code is
-# compiled where a module is first imported (--no-compile): most of the 21,752 installed ones never are.
+# compiled where a module is first imported (--no-compile): most of those installed never are.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo 'make setup: $(PYTHON) is older than 3.11: give another, as in make setup PYTHON=python3.12' >&2; exit 2; }
