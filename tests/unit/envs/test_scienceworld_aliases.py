@@ -45,3 +45,50 @@ def test_tasks_that_name_nothing_or_something_common_stay_as_they_are(task: str)
     say, mean = aliases(task)
     assert say(task) == task
     assert mean("focus on target") == "focus on target"
+
+
+@pytest.mark.parametrize("names", ["plain", "target"])
+def test_boxes_and_rooms_keep_their_names_unless_roles_are_asked_for(names: str) -> None:
+    task = "Your task is to find a(n) plant. First, focus on the thing. Then, move it to the red box in the bedroom."
+    say, mean = aliases(task, names)
+    assert say(task) == task
+    assert mean("teleport to box room") == "teleport to box room"
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ("find a(n) plant. Then, move it to the red box in the kitchen.",
+         "find a(n) plant. Then, move it to the first box in the box room."),
+        ("determine if glass jar is electrically conductive. The glass jar is located around the kitchen. If it is "
+         "electrically conductive, place it in the blue box. If it is electrically nonconductive, in the red box.",
+         "determine if target is electrically conductive. The target is located around the kitchen. If it is "
+         "electrically conductive, place it in the first box. If it is electrically nonconductive, in the second box."),
+        ("measure the temperature of lead, which is located around the bathroom. If above, the red box. If below, the "
+         "blue box. The boxes are located around the living room.",
+         "measure the temperature of target, which is located around the target room. If above, the first box. If "
+         "below, the second box. The boxes are located around the box room."),
+        ("measure the temperature of lead, which is located around the bedroom. The boxes are located around the "
+         "bedroom.",
+         "measure the temperature of target, which is located around the target room. The boxes are located around the "
+         "target room."),
+        ("grow a pea plant from seed. Seeds can be found in the greenhouse. First",
+         "grow a target plant from seed. Seeds can be found in the greenhouse. First"),
+        ("grow a apple. This will require it.  Seeds can be found in the living room. To",
+         "grow a target. This will require it.  Seeds can be found in the target room. To"),
+    ],
+)  # fmt: skip
+def test_roles_are_said_and_meant(task: str, said: str) -> None:
+    say, mean = aliases(f"Your task is to {task}", "roles")
+    assert say(task) == said
+    assert mean(said) == task
+    assert say(f"{said} a green box") == f"{said} a green box"
+
+
+def test_roles_are_words_of_their_own() -> None:
+    say, mean = aliases("Your task is to find a(n) plant. Then, move it to the red box in the bedroom.", "roles")
+    assert say("This room is called the bedroom. A Red Box, a bored box") == (
+        "This room is called the box room. A first box, a bored box"
+    )
+    assert mean("move fly to first box") == "move fly to red box"
+    assert mean("teleport to box rooms") == "teleport to box rooms"

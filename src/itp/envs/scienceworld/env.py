@@ -64,8 +64,9 @@ def make_scienceworld_env(
             "tidy" is half as long and outlives detours: see `itp.envs.scienceworld.plans`.
         readings: "compared" says after every temperature on which side of the task's limit it is; "plain" leaves the
             simulator's text as it is.
-        names: "target" calls the thing that the task names "target" in every text, and understands that in commands
-            (`itp.envs.scienceworld.aliases`); "plain" does not.
+        names: "target" calls the thing that the task names "target" in every text, and understands that in commands;
+            "roles" does so with the boxes and rooms that it names too (`itp.envs.scienceworld.aliases`); "plain" with
+            nothing.
         moved: other than 0, where the expert looks for the thing that a task names, it is carried to another room
             before the episode begins; the number draws the room (`itp.envs.scienceworld.moved`). For training; needs
             `expert` "tidy".
@@ -128,7 +129,7 @@ class ScienceWorldTextEnv(TextEnv):
         commands: fill `info["admissible_commands"]`: see `make_scienceworld_env`.
         expert: fill `info["expert_plan"]`.
         readings: "compared" or "plain": see `make_scienceworld_env`.
-        names: "target" or "plain": see `make_scienceworld_env`.
+        names: out of `NAMES`: see `make_scienceworld_env`.
         moved: see `make_scienceworld_env`.
         timeout: seconds that one call of the simulator may take.
     """
@@ -153,7 +154,7 @@ class ScienceWorldTextEnv(TextEnv):
         self._official, self._commands, self._expert, self._readings = official, commands, expert, readings
         self._simplifications, self._names, self._moved = simplifications, names, moved
         self._timeout = timeout
-        self._say, self._mean = aliases("")
+        self._say, self._mean = aliases("", names)
         self._simulator: Simulator | None = None
         self._library_env: Any = None
         self._task_id = self._task = ""
@@ -192,7 +193,7 @@ class ScienceWorldTextEnv(TextEnv):
         text = after(simulator, prelude) or text
         self._plan = Plan.start(plan if plan is not None else simulator.gold_path() if self._expert else [], text)
         self._task = simulator.task_description().removeprefix(_HEADER).strip()
-        self._say, self._mean = aliases(self._task if self._names == "target" else "")
+        self._say, self._mean = aliases(self._task, self._names)
         if self._official:
             self._library_env = official_env(simulator, name, int(variation), self._simplifications)
         return text
@@ -289,7 +290,7 @@ class ScienceWorldTextEnv(TextEnv):
             irreversible=self._score < 0,
         )
         if self._commands in ("grammar", "focuses") and self._running:
-            info["command_grammar"] = grammar([self._say(name) for name in simulator.names()], observation)
+            info["command_grammar"] = grammar(simulator.names(), observation, self._say)
         if self._expert:
             info["expert_plan"] = [self._say(command) for command in self._plan.commands()]
         return info

@@ -8,7 +8,7 @@ paths are among them (tests/integration/test_scienceworld_grammar.py). They hold
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from itp.envs.scienceworld.plans import ROOMS
 from itp.types import CommandGrammar
@@ -29,13 +29,14 @@ _AMBIGUOUS = "Ambiguous request:"
 _READING = re.compile(r"^(\d+):", re.MULTILINE)
 
 
-def grammar(names: Sequence[str], observation: str) -> CommandGrammar:
+def grammar(names: Sequence[str], observation: str, say: Callable[[str], str] = str) -> CommandGrammar:
     """The commands of one moment.
 
     Args:
         names: of the things in sight.
         observation: the latest text; where the simulator asks which of several readings was meant, a number answers.
+        say: how the player says templates and names.
     """
     if observation.startswith(_AMBIGUOUS):
         return CommandGrammar(tuple(_READING.findall(observation)), ())
-    return CommandGrammar(_TEMPLATES, tuple(dict.fromkeys((*names, *_PARTS))))
+    return CommandGrammar(tuple(map(say, _TEMPLATES)), tuple(dict.fromkeys(map(say, (*names, *_PARTS)))))
