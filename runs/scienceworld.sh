@@ -9,17 +9,18 @@ sizes="cpu long gpu"
 source "$(dirname "$0")/common.sh"
 
 if [[ $size == cpu ]]; then # a part of the play, once, and one command a decision
-  splits=(wide) part=(1/5 3/5) draws=(1) noise=(0.2) rare_noise=(0.15) moved_noise=(0.2) replay=wide
+  called=roles splits=(wide) part=(1/5 3/5) draws=(1) noise=(0.2) rare_noise=(0.15) moved_noise=(0.2)
   base=scratch:small copies=1 epochs=1.4 wm_epochs=0.5 batch=2 lr=1.2e-3 tune_lr=6e-4 wm_lr=3e-4 # small steps, many
-  proposals=1 focuses=(1/32 17/32) own=(1/8 5/8) states=400 updates=3 value_warmup=1 games=12 evals=800
+  replay=wide proposals=1 focuses=(1/32 17/32) own=(1/8 5/8) states=400 updates=3 value_warmup=1 games=12 evals=800
 else
-  splits=(wide more) part=(1/2 2/2) draws=(1 2 3) noise=(0 0.3) rare_noise=(0.15 0.25) moved_noise=(0 0.2) replay=more
-  base=scratch:small copies=2 epochs=2.8 wm_epochs=0.7 batch=8 lr=2e-3 tune_lr=1e-3 wm_lr=5e-4
-  proposals=5 focuses=(1/8 5/8) own=(1/2 2/2) states=1500 updates=10 value_warmup=3 games=24 evals=400
+  called=target splits=(wide more) part=(1/2 2/2) draws=(1 2 3) noise=(0 0.3) rare_noise=(0.15 0.25)
+  moved_noise=(0 0.2) base=scratch:small copies=2 epochs=2.8 wm_epochs=0.7 batch=8 lr=2e-3 tune_lr=1e-3 wm_lr=5e-4
+  replay=more proposals=5 focuses=(1/8 5/8) own=(1/2 2/2) states=1500 updates=10 value_warmup=3 games=24 evals=400
   [[ $size == long ]] || base=scratch:base epochs=6 wm_epochs=2 states=6000 updates=60
 fi
-# Behind a temperature stands on which side of the task's limit it is, and what the task names is called "target".
-texts=(readings=compared names=target)
+# Behind a temperature stands on which side of the task's limit it is; what the task names is called "target", and in the
+# hour's size its boxes and rooms are called by their roles too.
+texts=(readings=compared names=$called)
 # An episode needs a JVM, and resets take longest: two processes with one each are faster than one with two.
 env=(--env scienceworld --batch-size 1)
 model=(--renderer history --max-state-tokens 3500 --window 200 --batch-size $batch --held-out 0.02 --seed "$seed")

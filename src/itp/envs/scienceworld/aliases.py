@@ -51,7 +51,7 @@ def _target(task: str) -> dict[str, str]:
 
 def _roles(task: str) -> dict[str, str]:
     boxes = dict.fromkeys(_BOX.findall(task))
-    roles = dict(zip(boxes, ("first box", "second box"), strict=False))
+    roles = {box: f"{order} box" for order, box in zip(("first", "second"), boxes, strict=False)}
     for place, role in ((_BOX_ROOM, "box room"), (_BOXES_ROOM, "box room"), (_TARGET_ROOM, "target room")):
         if found := place.search(task):
             roles[found[1]] = role
