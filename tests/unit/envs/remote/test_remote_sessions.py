@@ -113,16 +113,17 @@ def test_threads_end_with_their_sessions() -> None:
         log = Log()
         sessions = Sessions(Limits())
         made = [await make(sessions, log) for _ in range(5)]
-        assert count() == before + 5
+        assert len(started()) == 5
         for session in made:
             await sessions.close(session, "over")
 
-    def count() -> int:
-        return sum(thread.name == "itp-env" for thread in threading.enumerate())
+    def started() -> set[threading.Thread]:
+        return {thread for thread in threading.enumerate() if thread.name == "itp-env"} - others
 
-    before = count()
+    others: set[threading.Thread] = set()
+    others = started()  # other tests' threads, which may end meanwhile
     asyncio.run(play())
-    wait_until(lambda: count() == before)
+    wait_until(lambda: not started())
 
 
 def test_only_so_many_endings_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
