@@ -8,6 +8,12 @@ from pathlib import Path
 import pytest
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Nothing that earlier versions of the code found out is believed."""
+    os.environ["ITP_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def alfworld_data() -> Path:
     """Folder of the real ALFWorld games, or a skip with the reason."""

@@ -88,7 +88,7 @@ class Stage:
 
 
 def rehearsed(gold: list[str], task: str, answer: Callable[[list[str]], tuple[int, str]]) -> list[str]:
-    return Rehearsal(cast(Any, Stage(gold, task, answer)), "boil", 0, "easy").plan()
+    return Rehearsal(cast(Any, Stage(gold, task, answer)), "boil", 0, "easy").plan().plan
 
 
 def test_a_focus_that_is_refused_is_waited_for() -> None:

@@ -15,6 +15,7 @@ from typing import Any, Self
 from itp.envs.base import InfoDict, TextEnv, check_step
 from itp.envs.scienceworld.aliases import NAMES, aliases
 from itp.envs.scienceworld.grammar import grammar
+from itp.envs.scienceworld.plan_store import PlanStore, TidyPlan
 from itp.envs.scienceworld.plans import Plan, detours
 from itp.envs.scienceworld.readings import READINGS, compared
 from itp.envs.scienceworld.rehearsal import WON, Rehearsal, after
@@ -27,7 +28,7 @@ ENGINES = ("fast", "official")
 COMMANDS = ("none", "valid", "grammar", "detours", "focuses")
 EXPERTS = (False, True, "tidy")
 _HEADER = "Task Description:"
-_TIDY_PLANS: dict[tuple[str, str, int], tuple[list[str], list[str]]] = {}
+_PLANS = PlanStore()
 
 
 def make_scienceworld_env(
@@ -263,15 +264,16 @@ class ScienceWorldTextEnv(TextEnv):
         twin._running = self._running
         return twin
 
-    def _tidy_plan(self, simulator: Simulator) -> tuple[list[str], list[str]]:
-        """What happens before the episode, and the tidiest plan that wins then. It is found once in a process."""
-        key = (self._task_id, self._simplifications, self._moved)
-        if key not in _TIDY_PLANS:
-            name, _, variation = self._task_id.partition("/")
-            rehearsal = Rehearsal(simulator, name, int(variation), self._simplifications, self._moved)
-            plan = rehearsal.plan()
-            _TIDY_PLANS[key] = (rehearsal.prelude, plan)
-        return _TIDY_PLANS[key]
+    def _tidy_plan(self, simulator: Simulator) -> TidyPlan:
+        """What happens before the episode, and the tidiest plan that wins then."""
+        name, _, variation = self._task_id.partition("/")
+        rehearsal = Rehearsal(simulator, name, int(variation), self._simplifications)
+        found = _PLANS.find(self._task_id, self._simplifications, 0, rehearsal.plan)
+        if not self._moved:
+            return found
+        return _PLANS.find(
+            self._task_id, self._simplifications, self._moved, lambda: rehearsal.moved(found.plan, self._moved)
+        )
 
     def close(self) -> None:
         """Give the JVM back to the pool, which ends with this process. Calling it twice is harmless."""

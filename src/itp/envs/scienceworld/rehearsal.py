@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from itp.envs.scienceworld.moved import moved_starts
 from itp.envs.scienceworld.patience import FOCUS, OPEN, by_sight, unbroken, unwatched
 from itp.envs.scienceworld.plain import by_full_name, first_listed
+from itp.envs.scienceworld.plan_store import TidyPlan
 from itp.envs.scienceworld.plans import CAUTION, LOOK, WAIT_TEN, direct, room_in, tidy
 from itp.envs.scienceworld.simulator import Simulator
 
@@ -24,20 +25,33 @@ class Rehearsal:
         name: of the task.
         variation: of the task.
         simplifications: see `make_scienceworld_env`.
-        moved: see `make_scienceworld_env`.
     """
 
-    def __init__(self, simulator: Simulator, name: str, variation: int, simplifications: str, moved: int = 0) -> None:
+    def __init__(self, simulator: Simulator, name: str, variation: int, simplifications: str) -> None:
         self._simulator, self._name, self._variation = simulator, name, variation
-        self._simplifications, self._moved = simplifications, moved
-        self.prelude: list[str] = []
-        """Commands before the episode that the plan of `plan` counts on."""
+        self._simplifications = simplifications
+        self._prelude: list[str] = []
         self._played: dict[tuple[str, ...], list[str] | None] = {}
 
-    def plan(self) -> list[str]:
+    def plan(self) -> TidyPlan:
         """The tidiest plan that wins; the gold path where none does."""
-        plan = self._tidiest()
-        return self._where_moved(plan) if self._moved else plan
+        return TidyPlan([], self._tidiest())
+
+    def moved(self, plan: list[str], number: int) -> TidyPlan:
+        """The plan where something is moved, with no more commands refused than the plan where nothing is.
+
+        Args:
+            plan: what wins where nothing is moved; it comes out again where nothing can be moved.
+            number: draws what is moved and where to, other than 0.
+        """
+        start, refused = room_in(self._load()), _refusals(self._texts(plan))
+        draw = random.Random(f"{self._name}/{self._variation} {number}")
+        for prelude, search in moved_starts(plan, self._simulator.task_description(), start, draw):
+            self._prelude, self._played = prelude, {}
+            texts = self._texts(search)
+            if texts is not None and _refusals(texts) <= refused:
+                return TidyPlan(prelude, search[: len(texts)])
+        return TidyPlan([], plan)
 
     def _tidiest(self) -> list[str]:
         self._load(gold=True)
@@ -58,18 +72,6 @@ class Rehearsal:
         better = self._first([direct(better)], better)
         return self._first([self._looked(better)], better)
 
-    def _where_moved(self, plan: list[str]) -> list[str]:
-        """The plan where something is moved, with no more commands refused than the plan where nothing is."""
-        start, refused = room_in(self._load()), _refusals(self._texts(plan))
-        draw = random.Random(f"{self._name}/{self._variation} {self._moved}")
-        for prelude, search in moved_starts(plan, self._simulator.task_description(), start, draw):
-            self.prelude, self._played = prelude, {}
-            texts = self._texts(search)
-            if texts is not None and _refusals(texts) <= refused:
-                return search[: len(texts)]
-        self.prelude, self._played = [], {}
-        return plan
-
     def _first(self, plans: Iterable[Sequence[str]], otherwise: Sequence[str]) -> list[str]:
         """The first plan that wins and has no more commands refused than the other one, cut where it wins."""
         refused = _refusals(self._texts(otherwise))
@@ -81,7 +83,7 @@ class Rehearsal:
 
     def _load(self, gold: bool = False) -> str:
         text = self._simulator.load(self._name, self._variation, self._simplifications, gold)
-        return after(self._simulator, self.prelude) or text
+        return after(self._simulator, self._prelude) or text
 
     def _texts(self, plan: Sequence[str]) -> list[str] | None:
         """What is read before each step of a plan, up to the one that wins; None where none does."""
