@@ -21,7 +21,8 @@ device=() a2c_device=()
 if [[ $size == gpu ]]; then
   device=(--device cuda) a2c_device=(--device cuda --bf16)
 else
-  export OMP_NUM_THREADS=1 # small matrices: two stages side by side are faster than one with two threads
+  cores=$(env -u OMP_NUM_THREADS nproc) # with the variable nproc answers what it says
+  export OMP_NUM_THREADS=1              # small matrices: two stages side by side are faster than one with two threads
 fi
 
 # What runs in the background must not outlive the recipe (a script's background jobs do not hear Ctrl-C).
@@ -45,7 +46,7 @@ shards() { # NAME SHARD SHARD FLAG...: the same for other parts than halves
 
 # One stage at a time trains here: on a CPU in two processes, on the same rows in the same order as in one.
 train() {
-  if [[ $size != gpu && $(nproc) -gt 1 ]]; then
+  if [[ $size != gpu && $cores -gt 1 ]]; then
     "${itp%/*}/accelerate" launch \
       --config_file "$(dirname "$0")/../configs/accelerate/cpu_2_processes.yaml" -m itp.cli train "$@"
   else
