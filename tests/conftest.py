@@ -9,7 +9,7 @@ import pytest
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Nothing that earlier versions of the code found out is believed."""
     os.environ["ITP_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
