@@ -38,7 +38,7 @@ def browser(*, width: int = 1400, height: int = 900, dark: bool = False) -> Iter
         chromium.quit()
 
 
-def wait_for(holds: Callable[[], Any], seconds: float = 20.0) -> Any:
+def wait_for(holds: Callable[[], Any], seconds: float = 60.0) -> Any:
     """What `holds` returns once it is true."""
     end = time.monotonic() + seconds
     while True:
