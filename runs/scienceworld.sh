@@ -19,7 +19,7 @@ else
   [[ $size == long ]] || base=scratch:base epochs=6 wm_epochs=2 states=6000 updates=60
 fi
 # Behind a temperature stands on which side of the task's limit it is; what the task names is called "target", and in the
-# hour's size its boxes and rooms are called by their roles too.
+# `cpu` size its boxes and rooms are called by their roles too.
 texts=(readings=compared names=$called)
 # An episode needs a JVM, and resets take longest: two processes with one each are faster than one with two.
 env=(--env scienceworld --batch-size 1)

@@ -51,6 +51,7 @@ class Rehearsal:
             texts = self._texts(search)
             if texts is not None and _refusals(texts) <= refused:
                 return TidyPlan(prelude, search[: len(texts)])
+        self._prelude, self._played = [], {}
         return TidyPlan([], plan)
 
     def _tidiest(self) -> list[str]:
