@@ -9,9 +9,9 @@ sizes="cpu long gpu"
 source "$(dirname "$0")/common.sh"
 
 if [[ $size == cpu ]]; then # a part of the play, once, and one command a decision
-  called=roles splits=(wide) part=(1/5 3/5) draws=(1) noise=(0.2) rare_noise=(0.15) moved_noise=(0.2)
-  base=scratch:small copies=2 epochs=1.7 wm_epochs=0.8 batch=4 lr=1.5e-3 tune_lr=7e-4 wm_lr=4e-4 # small steps, many
-  replay=wide proposals=1 focuses=(1/32 17/32) own=(1/8 5/8) states=400 updates=3 value_warmup=1 games=12 evals=800
+  called=roles splits=(wide) part=(1/6 4/6) draws=(1) noise=(0.2) rare_noise=(0.15) moved_noise=(0.2)
+  base=scratch:small copies=2 epochs=1.3 wm_epochs=0.8 batch=4 lr=1.5e-3 tune_lr=7e-4 wm_lr=4e-4 # small steps, many
+  replay=wide proposals=1 focuses=(1/32 17/32) own=(1/8 5/8) states=300 updates=3 value_warmup=1 games=8 evals=800
 else
   called=target splits=(wide more) part=(1/2 2/2) draws=(1 2 3) noise=(0 0.3) rare_noise=(0.15 0.25)
   moved_noise=(0 0.2) base=scratch:small copies=2 epochs=2.8 wm_epochs=0.7 batch=8 lr=2e-3 tune_lr=1e-3 wm_lr=5e-4
@@ -52,7 +52,7 @@ tune() { # NAME BASE FLAG...
     --out "$out/$name"
 }
 if [[ $size == cpu ]]; then
-  tune sft policy --renamed 1 --epochs 1 --lr $tune_lr
+  tune sft policy --renamed 1 --epochs 0.7 --lr $tune_lr
 else
   tune sft-1 policy --renamed 2 --epochs 1 --lr $tune_lr
   tune sft sft-1 --renamed 1 --epochs 1 --lr 7e-4

@@ -12,6 +12,29 @@ from itp.lm.prefix_cache import PrefixCache
 from itp.lm.tree import attend_row, last_tokens, tree_mask
 from itp.lm.trie import TokenTrie
 
+Memory = tuple[torch.Tensor, torch.Tensor]
+KEPT_BYTES = 256 * 1024 * 1024
+"""Memory for keys and for values up to which it is kept for the next batch."""
+
+
+class Scratch:
+    """Memory that batches use in turn: on a CPU new memory comes page by page, which takes longer than filling it."""
+
+    def __init__(self) -> None:
+        self._free: list[Memory] = []
+
+    def take(self, size: int, dtype: torch.dtype, device: torch.device) -> Memory:
+        """Two flat tensors of at least this many numbers, whatever they hold."""
+        kept = self._free.pop() if self._free else None
+        if kept is not None and len(kept[0]) >= size and (kept[0].dtype, kept[0].device) == (dtype, device):
+            return kept
+        return torch.empty(size, dtype=dtype, device=device), torch.empty(size, dtype=dtype, device=device)
+
+    def give(self, memory: Memory) -> None:
+        """The batch is done. Large memory is let go, and that of a GPU, which torch keeps by itself."""
+        if memory[0].device.type == "cpu" and memory[0].nbytes <= KEPT_BYTES and not self._free:
+            self._free.append(memory)
+
 
 class BatchCache:
     """Keys and values of a batch, [layers, B, heads, T_max, D]; the token at position p of a row is at index p.
@@ -22,6 +45,7 @@ class BatchCache:
         tries: a tree behind each prompt; its nodes follow the prompt in the row.
         room: places behind the longest prompt.
         prefixes: what is known of prompts.
+        scratch: where the memory comes from.
 
     Attributes:
         lengths: tokens of each prompt.
@@ -36,12 +60,15 @@ class BatchCache:
         tries: Sequence[TokenTrie],
         room: int,
         prefixes: PrefixCache,
+        scratch: Scratch,
     ) -> None:
         config, device = model.config, model.device
         self.lengths = [len(ids) for ids in prompts]
         heads, head_dim = config.num_key_value_heads, model.model.layers[0].self_attn.head_dim
         shape = (config.num_hidden_layers, len(prompts), heads, max(self.lengths) + room, head_dim)
-        self.keys, self.values = (torch.empty(shape, dtype=model.dtype, device=device) for _ in range(2))
+        size = torch.Size(shape).numel()
+        self._scratch, self._memory = scratch, scratch.take(size, model.dtype, device)
+        self.keys, self.values = (flat[:size].view(shape) for flat in self._memory)
         shortest = min(self.lengths)
         # What lies behind a row's end may be read, with weight zero: it must be a number.
         self.keys[:, :, :, shortest:] = 0
@@ -53,6 +80,10 @@ class BatchCache:
         ]
         self.last = last_tokens(self.lengths, tries, self.known)
         self._places = torch.arange(shape[3], device=device)
+
+    def release(self) -> None:
+        """The batch is done, and its keys and values are no longer read."""
+        self._scratch.give(self._memory)
 
     def keep(self, rows: torch.Tensor) -> None:
         """Drop the other rows."""

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from itp.lm.base import Sampling
-from itp.lm.cache import BatchCache
+from itp.lm.cache import BatchCache, Scratch
 from itp.lm.constraint import Allowed, hold
 from itp.lm.drafts import ORDER, Follows, NgramDrafts, add
 from itp.lm.forward import forward, logits
@@ -45,6 +45,7 @@ class Engine:
     def __init__(self, model: Any, *, prefix_bytes: int | None = None) -> None:
         self.model = model
         self.drafts = NgramDrafts()
+        self._scratch = Scratch()
         self.prefixes = PrefixCache(model) if prefix_bytes is None else PrefixCache(model, prefix_bytes)
 
     @torch.inference_mode()
@@ -95,6 +96,7 @@ class Engine:
                 if row.left:
                     row.take(draft, own_tokens, own_logprobs)
             running = self._leave(cache, running)
+        cache.release()
         if longest:
             for row in rows:
                 self.drafts.learn(row.ids[max(0, row.start - ORDER) :])
@@ -133,6 +135,7 @@ class Engine:
     def score(self, prompts: Sequence[Sequence[int]], tries: Sequence[TokenTrie]) -> list[torch.Tensor]:
         """Log-probabilities [continuations] for the tree behind each prompt."""
         cache, hidden_NC = self._start(prompts, tries)
+        cache.release()
         return tree_logprobs(self.model, hidden_NC, cache.last, tries)
 
     def forward(
@@ -149,6 +152,7 @@ class Engine:
     def hidden(self, prompts: Sequence[Sequence[int]]) -> torch.Tensor:
         """Last-layer hidden states [B, C] at the last token of each prompt."""
         cache, hidden_NC = self._start(prompts, [TokenTrie()] * len(prompts))
+        cache.release()
         return hidden_NC[torch.tensor(cache.last, device=hidden_NC.device)]
 
     def _start(
@@ -157,7 +161,7 @@ class Engine:
         """Compute what is not known of the prompts, and all of the trees; returns final hidden states [N, C]."""
         self.prefixes.refresh()
         room = max(room, max(len(trie.tokens) for trie in tries))
-        cache = BatchCache(self.model, prompts, tries, room, self.prefixes)
+        cache = BatchCache(self.model, prompts, tries, room, self.prefixes, self._scratch)
         ids_N, positions_N = packed(prompts, tries, cache.known, self.model.device)
         hidden_NC = forward(self.model, ids_N, positions_N, cache.attend_prompts)
         for row, ids in enumerate(prompts):

@@ -28,6 +28,22 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return tokenizer(text, add_special_tokens=False)["input_ids"]  # pyright: ignore[reportReturnType]
 
 
+def encodes_in_parts(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether a text's tokens are those of its parts between our special tokens, one after another.
+
+    So it is where the special tokens are taken out of the text first, as it is, and nothing is put before a text.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None or backend.normalizer is not None:
+        return False
+    added = {token.content: token for token in tokenizer.added_tokens_decoder.values()}
+    cuts = [added.get(token) for token in SPECIAL_TOKENS]
+    if any(cut is None or cut.lstrip or cut.rstrip or cut.single_word or cut.normalized for cut in cuts):
+        return False
+    before = backend.pre_tokenizer.__getstate__() if backend.pre_tokenizer is not None else b""
+    return b'"Metaspace"' not in before and b'"add_prefix_space":true' not in before
+
+
 def add_special_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> bool:
     """Teach a foreign model the special tokens it lacks, in place; tells whether there were any.
 

@@ -2,14 +2,16 @@
 
 One decision reads the same state several times (K-head, imagined action, action with foresight), every step of an
 imagination extends the one before, and so does every real step where the state text is a history. Prompts are kept in
-blocks of a few tokens; a block is known by all tokens up to its end, and the least recently used go first.
+blocks of a few tokens, known by the block before and their own tokens; the least recently used go first. What one call
+adds lies in one piece, and is copied in one.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import count
 from typing import Any
 
 import torch
@@ -33,17 +35,17 @@ class PrefixCache:
         self._model = model
         config = model.config
         heads, head_dim = config.num_key_value_heads, model.model.layers[0].self_attn.head_dim
-        shape = (config.num_hidden_layers, heads, BLOCK, head_dim)
-        per_block = 2 * torch.Size(shape).numel() * model.dtype.itemsize
+        self._shape = (config.num_hidden_layers, heads, BLOCK, head_dim)
+        per_block = 2 * torch.Size(self._shape).numel() * model.dtype.itemsize
         self._capacity = max(1, max_bytes // per_block)
-        self._shape = shape
         self._weights: tuple[int, ...] = ()
         self.clear()
 
     def clear(self) -> None:
         """Forget everything."""
-        self._places: OrderedDict[bytes, int] = OrderedDict()
-        self._free = self._capacity
+        # (number of the block before, own tokens) -> (place, own number); numbers are never used again.
+        self._blocks: OrderedDict[tuple[int, bytes], tuple[int, int]] = OrderedDict()
+        self._numbers = count(1)
 
     def refresh(self) -> None:
         """Forget everything if the weights have changed since the last call (optimisers change them in place)."""
@@ -51,61 +53,78 @@ class PrefixCache:
         if weights != self._weights:
             self._weights = weights
             self.clear()
-            first = next(self._model.parameters())
-            self._keys, self._values = (
-                torch.empty((self._capacity, *self._shape), dtype=first.dtype, device=first.device) for _ in range(2)
-            )
+            first, (layers, heads, _, head_dim) = next(self._model.parameters()), self._shape
+            shape = (layers, heads, self._capacity * BLOCK, head_dim)
+            self._keys, self._values = (torch.empty(shape, dtype=first.dtype, device=first.device) for _ in range(2))
 
     def load(self, ids: Sequence[int], keys_LHTD: torch.Tensor, values_LHTD: torch.Tensor) -> int:
         """Fill in what is known of a prompt; at least its last token is left to compute. Returns the tokens filled."""
-        places: list[int] = []
-        for name in _names(ids, len(ids) - 1):
-            place = self._places.get(name)
-            if place is None:
-                break
-            self._places.move_to_end(name)
-            places.append(place)
-        if not places:
-            return 0
-        stop = len(places) * BLOCK
-        rows = torch.tensor(places, device=self._keys.device)
-        for pool, target_LHTD in ((self._keys, keys_LHTD), (self._values, values_LHTD)):
-            found_LHTD = pool[rows].permute(1, 2, 0, 3, 4).flatten(2, 3)
-            target_LHTD[:, :, :stop] = found_LHTD
-        return stop
+        places = [place for place, _ in self._known(_blocks(ids[:-1]))]
+        for first, stop in _runs(places):
+            here = slice(places[first] * BLOCK, (places[first] + stop - first) * BLOCK)
+            there = slice(first * BLOCK, stop * BLOCK)
+            keys_LHTD[:, :, there], values_LHTD[:, :, there] = self._keys[:, :, here], self._values[:, :, here]
+        return len(places) * BLOCK
 
     def store(self, ids: Sequence[int], keys_LHTD: torch.Tensor, values_LHTD: torch.Tensor) -> None:
         """Keep the full blocks of a prompt that are not kept yet; keys and values are [layers, heads, T, D]."""
-        names = _names(ids, len(ids))
-        new = [number for number, name in enumerate(names) if name not in self._places]
-        if not new or len(new) > self._capacity:
+        blocks = _blocks(ids)
+        known = self._known(blocks)
+        if len(blocks) == len(known) or len(blocks) > self._capacity:
             return
-        places = []
-        for number in new:
-            place = self._place()
-            self._places[names[number]] = place
-            places.append(place)
-        rows, first = torch.tensor(places, device=self._keys.device), new[0]
-        count = len(names) - first
-        if count != len(new):  # an early block was evicted and later ones were not: write one by one
-            for number, place in zip(new, places, strict=True):
-                span = slice(number * BLOCK, (number + 1) * BLOCK)
-                self._keys[place], self._values[place] = keys_LHTD[:, :, span], values_LHTD[:, :, span]
-            return
-        span = slice(first * BLOCK, len(names) * BLOCK)
-        for pool, source_LHTD in ((self._keys, keys_LHTD), (self._values, values_LHTD)):
-            pool[rows] = source_LHTD[:, :, span].unflatten(2, (count, BLOCK)).permute(2, 0, 1, 3, 4)
+        new, number = blocks[len(known) :], known[-1][1] if known else 0
+        places, names = self._take(len(new)), []
+        for block, place in zip(new, places, strict=True):
+            names.append((number, block))
+            number = next(self._numbers)
+            self._blocks[names[-1]] = place, number
+        for first, stop in _runs(places):
+            here = slice((len(known) + first) * BLOCK, (len(known) + stop) * BLOCK)
+            there = slice(places[first] * BLOCK, (places[first] + stop - first) * BLOCK)
+            self._keys[:, :, there], self._values[:, :, there] = keys_LHTD[:, :, here], values_LHTD[:, :, here]
+        self._touch(names)
+        self._known(blocks[: len(known)])
 
-    def _place(self) -> int:
-        """A free block, or that of the least recently used."""
-        if self._free:
-            self._free -= 1
-            return self._free
-        return self._places.popitem(last=False)[1]
+    def _known(self, blocks: Sequence[bytes]) -> list[tuple[int, int]]:
+        """Place and number of the blocks that are kept, from the first one on."""
+        found: list[tuple[int, int]] = []
+        names: list[tuple[int, bytes]] = []
+        number = 0
+        for block in blocks:
+            name = number, block
+            kept = self._blocks.get(name)
+            if kept is None:
+                break
+            found.append(kept)
+            names.append(name)
+            number = kept[1]
+        self._touch(names)
+        return found
+
+    def _touch(self, names: Sequence[tuple[int, bytes]]) -> None:
+        """Blocks were used: the later ones of a prompt go before the earlier, without which they are of no use."""
+        for name in reversed(names):
+            self._blocks.move_to_end(name)
+
+    def _take(self, count: int) -> list[int]:
+        """Places for new blocks, those that follow each other in a row: free ones, then the least recently used."""
+        used = len(self._blocks)
+        free = min(count, self._capacity - used)
+        evicted = [self._blocks.popitem(last=False)[1][0] for _ in range(count - free)]
+        return sorted([*evicted, *range(used, used + free)])
 
 
-def _names(ids: Sequence[int], length: int) -> list[bytes]:
-    """What each full block within the first `length` tokens is known by: all tokens up to its end."""
+def _blocks(ids: Sequence[int]) -> list[bytes]:
+    """The tokens of each full block."""
     data = array("i", ids).tobytes()
-    size = array("i").itemsize
-    return [data[: stop * size] for stop in range(BLOCK, length + 1, BLOCK)]
+    size = array("i").itemsize * BLOCK
+    return [data[stop - size : stop] for stop in range(size, len(data) + 1, size)]
+
+
+def _runs(places: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Where places follow each other: (first, stop) in the list."""
+    first = 0
+    for stop in range(1, len(places) + 1):
+        if stop == len(places) or places[stop] != places[stop - 1] + 1:
+            yield first, stop
+            first = stop

@@ -19,6 +19,7 @@ IMAGINE = "<IMAGINE>"
 
 SPECIAL_TOKENS = (PAD, END, TASK, OBS, ACT, CTRL, IMAGINE)
 _PATTERN = re.compile("|".join(re.escape(token) for token in SPECIAL_TOKENS))
+_PARTS = re.compile(f"({_PATTERN.pattern})")
 
 
 def strip_special(text: str) -> str:
@@ -26,3 +27,8 @@ def strip_special(text: str) -> str:
     if "<" in text:
         text = _PATTERN.sub(" ", text)
     return " ".join(text.split())
+
+
+def parts(text: str) -> list[str]:
+    """The text cut before and behind every special token; nothing is left out."""
+    return [part for part in _PARTS.split(text) if part]

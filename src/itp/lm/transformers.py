@@ -19,8 +19,8 @@ from itp.lm.constraint import Constraint, allowed_by
 from itp.lm.decoding import Decoded, Engine
 from itp.lm.forward import supports, weights_version
 from itp.lm.generic import GenericEngine
-from itp.lm.loading import encode, load_pretrained
-from itp.lm.tokens import END
+from itp.lm.loading import encode, encodes_in_parts, load_pretrained
+from itp.lm.tokens import END, parts
 from itp.lm.trie import TokenTrie
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _THOUGHTLESS = "<think>\n\n</think>\n\n"
 _NO_THOUGHT = "\n\n</think>\n\n"
 _END_OF_THOUGHT = "\n</think>\n\n"
+_KEPT_PARTS = 20_000
 
 
 class TransformersLM:
@@ -67,6 +68,7 @@ class TransformersLM:
         self.pad_id: int = tokenizer.pad_token_id if isinstance(tokenizer.pad_token_id, int) else end
         self._lean, self._generic = Engine(model), GenericEngine(model, self.pad_id)
         self._continuation_ids: dict[str, tuple[int, ...]] = {}
+        self._in_parts, self._part_ids = encodes_in_parts(tokenizer), dict[str, list[int]]()
 
     @classmethod
     def load(cls, path: str, *, device: str = "cpu", dtype: str = "float32", **options: Any) -> TransformersLM:
@@ -89,8 +91,24 @@ class TransformersLM:
         return len(self.encode(text))
 
     def encode(self, text: Prompt) -> list[int]:
-        """Token ids of a text, nothing added to it, or of a conversation in the model's own format."""
-        return encode(self.tokenizer, text if isinstance(text, str) else self.render(text))
+        """Token ids of a text, nothing added to it, or of a conversation in the model's own format.
+
+        Parts between special tokens are kept: an episode that is told from its beginning is new at its end alone.
+        """
+        text = text if isinstance(text, str) else self.render(text)
+        found = parts(text) if self._in_parts else []
+        return (
+            [i for part in found for i in self._encode_part(part)] if len(found) > 1 else encode(self.tokenizer, text)
+        )
+
+    def _encode_part(self, part: str) -> list[int]:
+        ids = self._part_ids.get(part)
+        if ids is None:
+            ids = encode(self.tokenizer, part)
+            if len(self._part_ids) > _KEPT_PARTS:
+                self._part_ids.clear()
+            self._part_ids[part] = ids
+        return ids
 
     def render(self, chat: Chat) -> str:
         """A conversation by the tokenizer's chat template, or plainly where it has none."""

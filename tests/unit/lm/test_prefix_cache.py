@@ -10,6 +10,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from itp.lm.base import Sampling
+from itp.lm.cache import BatchCache, Scratch
 from itp.lm.decoding import Engine
 from itp.lm.generic import GenericEngine
 from itp.lm.prefix_cache import BLOCK, PrefixCache
@@ -83,7 +84,32 @@ def test_the_least_recently_used_blocks_go_and_results_stay_right() -> None:
     for _ in range(3):
         for n, ids in enumerate(prompts):
             torch.testing.assert_close(small.hidden([ids])[0], fresh[n], atol=1e-4, rtol=1e-4)
-    assert len(small.prefixes._places) == 6
+    assert len(small.prefixes._blocks) == 6
+
+
+def test_prompts_share_their_beginning_and_go_end_first() -> None:
+    model = random_model()
+    per_block = 2 * model.config.num_hidden_layers * model.config.hidden_size * BLOCK * 4
+    small, shared = engine(prefix_bytes=6 * per_block), prompt(0, 2 * BLOCK)
+    branches = [[*shared, *prompt(n, 2 * BLOCK + 1)] for n in (1, 2, 3)]
+    for ids in branches:
+        small.hidden([ids])
+    assert len(small.prefixes._blocks) == 6  # two shared ones, two of each branch: those of the first had to go
+    cache_of = [BatchCache(model, [ids], [TokenTrie()], 0, small.prefixes, Scratch()).known for ids in branches]
+    assert cache_of == [[2 * BLOCK], [4 * BLOCK], [4 * BLOCK]]
+
+
+def test_memory_of_a_batch_serves_the_next_and_no_other_at_the_same_time() -> None:
+    scratch, cpu = Scratch(), torch.device("cpu")
+    first = scratch.take(100, torch.float32, cpu)
+    second = scratch.take(100, torch.float32, cpu)
+    assert first[0].data_ptr() != second[0].data_ptr()
+    scratch.give(first)
+    assert scratch.take(60, torch.float32, cpu)[0].data_ptr() == first[0].data_ptr()
+    scratch.give(first)
+    assert len(scratch.take(101, torch.float32, cpu)[0]) == 101
+    scratch.give(first)
+    assert scratch.take(60, torch.float16, cpu)[0].dtype == torch.float16
 
 
 def test_at_least_the_last_token_is_left_to_compute() -> None:
