@@ -10,7 +10,7 @@ source "$(dirname "$0")/common.sh"
 
 if [[ $size == cpu ]]; then # a part of the play, once, and one command a decision
   called=roles splits=(wide) part=(1/6 4/6) draws=(1) noise=(0.2) rare_noise=(0.15) moved_noise=(0.2)
-  base=scratch:small copies=2 epochs=1.3 wm_epochs=0.8 batch=4 lr=1.5e-3 tune_lr=7e-4 wm_lr=4e-4 # small steps, many
+  base=scratch:small copies=2 epochs=1.5 wm_epochs=0.8 batch=4 lr=1.5e-3 tune_lr=7e-4 wm_lr=4e-4 # small steps, many
   replay=wide proposals=1 focuses=(1/32 17/32) own=(1/8 5/8) states=300 updates=3 value_warmup=1 games=8 evals=800
 else
   called=target splits=(wide more) part=(1/2 2/2) draws=(1 2 3) noise=(0 0.3) rare_noise=(0.15 0.25)
@@ -21,7 +21,7 @@ fi
 # Behind a temperature stands on which side of the task's limit it is; what the task names is called "target", and in the
 # `cpu` size its boxes and rooms are called by their roles too.
 texts=(readings=compared names=$called)
-# An episode needs a JVM, and resets take longest: two processes with one each are faster than one with two.
+# An episode needs a JVM: two processes with one each are faster than one with two.
 env=(--env scienceworld --batch-size 1)
 model=(--renderer history --max-state-tokens 3500 --window 200 --batch-size $batch --held-out 0.02 --seed "$seed")
 held=(--action constrained --action-tokens 32 --proposals $proposals)
@@ -52,7 +52,7 @@ tune() { # NAME BASE FLAG...
     --out "$out/$name"
 }
 if [[ $size == cpu ]]; then
-  tune sft policy --renamed 1 --epochs 0.7 --lr $tune_lr
+  tune sft policy --renamed 1 --epochs 0.8 --lr $tune_lr
 else
   tune sft-1 policy --renamed 2 --epochs 1 --lr $tune_lr
   tune sft sft-1 --renamed 1 --epochs 1 --lr 7e-4

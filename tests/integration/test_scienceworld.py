@@ -28,7 +28,7 @@ if shutil.which("java") is None:
     pytest.skip("there is no Java on the PATH", allow_module_level=True)
 
 from itp.envs.scienceworld import ScienceWorldTextEnv
-from itp.envs.scienceworld.simulator import POOL
+from itp.envs.scienceworld.simulator import POOL, Simulator
 
 pytestmark = pytest.mark.slow
 
@@ -69,6 +69,23 @@ def test_text_score_and_end_equal_those_of_the_library(env: ScienceWorldTextEnv,
         if ours[2]:
             break
     library.close()
+
+
+@pytest.mark.parametrize("gold", [False, True])
+def test_a_task_starts_as_the_librarys_load_and_reset_start_it(gold: bool) -> None:
+    ours, theirs = Simulator(), Simulator()
+    for name, variation in (("melt", 1), ("find-animal", 7)):
+        first = ours.load(name, variation, "easy", gold)
+        theirs.server.load(name, variation, "easy", gold)
+        theirs.server.reset()
+        assert first == theirs.step("look around").text
+        for step in range(8):
+            commands = ours.valid_actions()
+            assert commands == theirs.valid_actions()
+            command = commands[(step * 7919) % len(commands)]
+            assert ours.step(command) == theirs.step(command)
+    ours.close()
+    theirs.close()
 
 
 def test_the_same_actions_give_the_same_text_in_every_jvm_and_in_a_clone(env: ScienceWorldTextEnv) -> None:

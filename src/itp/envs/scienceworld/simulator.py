@@ -71,12 +71,15 @@ class Simulator:
         return self._jvm.alive and 0 < self._jvm.memory() < RECYCLE_MB << 20
 
     def load(self, name: str, variation: int, simplifications: str, gold: bool) -> str:
-        """Start a task as the official `load` and `reset` do; returns the first look around."""
+        """Start a task as the official `load` and `reset` do; returns the first look around.
+
+        The simulator's `load` leaves the same state as a `reset` behind it, which makes all of it again, and whether
+        wanted or not a gold path: 0.2 to 2.5 seconds.
+        """
 
         def start() -> str:
             self._named = None
             self.server.load(name, variation, simplifications, gold)
-            self.server.reset()
             return self.server.step("look around")
 
         return self._jvm.call(start)
