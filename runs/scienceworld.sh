@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # ScienceWorld, every stage from tidy plans to a table and a report. Needs Java; the field's splits are built in.
 #   bash runs/scienceworld.sh [cpu|long|gpu] [SEED] [OUT]
-# cpu: all stages with a part of the play and training, an hour and more on two cores. long: the play
+# cpu: all stages with a part of the play and training, an hour on two cores. long: the play
 # and training of the shipped policy, and every row of its table; not run in one piece. gpu was never run.
 # Policy and world model learn from `wide` and `more`: variations of the simulator's training split, none of them in
 # `valid`, `dev` or in the field's test splits. Figures and what was learnt from them: RESULTS.md; sizes: docs/recipes.md.
