@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -39,14 +39,16 @@ def browser(*, width: int = 1400, height: int = 900, dark: bool = False) -> Iter
 
 
 def wait_for(holds: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """What `holds` returns once it is true."""
+    """What `holds` returns once it is true; an assertion that fails in it is one that does not hold yet."""
     end = time.monotonic() + seconds
-    while True:
-        found = holds()
-        if found or time.monotonic() > end:
-            assert found, "nothing came of it in time"
-            return found
+    while time.monotonic() < end:
+        with suppress(AssertionError):
+            if found := holds():
+                return found
         time.sleep(0.05)
+    found = holds()
+    assert found, "nothing came of it in time"
+    return found
 
 
 def requests(chromium: Any) -> list[str]:
