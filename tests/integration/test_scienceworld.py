@@ -262,7 +262,7 @@ class Killing(ExpertPlanner):
         self.ended, self.killed, self.others = ended, 0, set(jvms())
 
     def decide(self, contexts: Sequence[DecisionContext]) -> list[Decision]:
-        if len(self.ended) >= 4 and not self.killed:
+        if len(self.ended) >= 10 and not self.killed:
             self.killed = next(jvm.pid for jvm in jvms() if jvm not in self.others)
             os.kill(self.killed, signal.SIGKILL)
         return super().decide(contexts)
@@ -276,7 +276,7 @@ def test_a_run_outlives_a_jvm_that_is_killed() -> None:
         assert isinstance(env, ScienceWorldTextEnv)
         return env
 
-    tasks = [task for task in new().task_ids if task.startswith("lifespan-longest-lived/")][:16]
+    tasks = [task for task in new().task_ids if task.startswith("lifespan-longest-lived/")][:40]
     ended: list[Trajectory] = []
     planner = Killing(ended)
     played = run_episodes(new, planner, tasks, batch_size=2, max_steps=8, seed=0, on_episode=ended.append)
@@ -284,7 +284,7 @@ def test_a_run_outlives_a_jvm_that_is_killed() -> None:
     failed = [trajectory for trajectory in played if trajectory.stop is StopReason.ERROR]
     assert len(failed) == 1
     assert f"the JVM of scienceworld (pid {planner.killed}) died" in failed[0].error
-    assert sum(trajectory.won for trajectory in played) == 15
+    assert sum(trajectory.won for trajectory in played) == 39
 
 
 def test_a_jvm_that_hangs_is_killed_and_said_in_one_line() -> None:

@@ -67,8 +67,10 @@ class BatchCache:
         heads, head_dim = config.num_key_value_heads, model.model.layers[0].self_attn.head_dim
         shape = (config.num_hidden_layers, len(prompts), heads, max(self.lengths) + room, head_dim)
         size = torch.Size(shape).numel()
-        self._scratch, self._memory = scratch, scratch.take(size, model.dtype, device)
-        self.keys, self.values = (flat[:size].view(shape) for flat in self._memory)
+        memory = scratch.take(size, model.dtype, device)
+        self._scratch = scratch
+        self._memory: Memory | None = memory
+        self.keys, self.values = (flat[:size].view(shape) for flat in memory)
         shortest = min(self.lengths)
         # What lies behind a row's end may be read, with weight zero: it must be a number.
         self.keys[:, :, :, shortest:] = 0
@@ -82,12 +84,15 @@ class BatchCache:
         self._places = torch.arange(shape[3], device=device)
 
     def release(self) -> None:
-        """The batch is done, and its keys and values are no longer read."""
-        self._scratch.give(self._memory)
+        """Give the memory back: its keys and values are no longer read."""
+        memory, self._memory = self._memory, None
+        if memory is not None:
+            self._scratch.give(memory)
 
     def keep(self, rows: torch.Tensor) -> None:
         """Drop the other rows."""
         self.keys, self.values = self.keys.index_select(1, rows), self.values.index_select(1, rows)
+        self.release()
 
     def expect(self, positions_BG: torch.Tensor) -> None:
         """Say where the next G tokens of each row go; each of them sees all places up to its own."""

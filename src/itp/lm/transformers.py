@@ -97,9 +97,9 @@ class TransformersLM:
         """
         text = text if isinstance(text, str) else self.render(text)
         found = parts(text) if self._in_parts else []
-        return (
-            [i for part in found for i in self._encode_part(part)] if len(found) > 1 else encode(self.tokenizer, text)
-        )
+        if len(found) < 2:
+            return encode(self.tokenizer, text)
+        return [token for part in found for token in self._encode_part(part)]
 
     def _encode_part(self, part: str) -> list[int]:
         ids = self._part_ids.get(part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from typing import Any
 
@@ -18,8 +19,6 @@ PIECES = (*SPECIAL_TOKENS, "<ACT", "END>", " ", "\n", "go to shelf 1", " cool", 
 
 def copied() -> Any:
     """Its own copy, to be changed."""
-    import copy
-
     return copy.deepcopy(tokenizer())
 
 
