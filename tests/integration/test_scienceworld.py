@@ -21,7 +21,8 @@ from itp.envs.check import check_text_env
 from itp.errors import ConfigError, EnvError
 from itp.planners.simple import ExpertPlanner
 from itp.rollout.lockstep import run_episodes
-from itp.types import CommandGrammar, Decision, DecisionContext, StopReason, Trajectory
+from itp.types import CommandGrammar, Decision, DecisionContext, State, StopReason, Trajectory
+from itp.world_model.exact import LOST, ExactWorldModel
 
 pytest.importorskip("scienceworld", reason="scienceworld is not installed (extra: scienceworld)")
 if shutil.which("java") is None:
@@ -231,6 +232,24 @@ def test_focusing_on_the_wrong_thing_is_irreversible(env: ScienceWorldTextEnv) -
     assert not info["won"]
     with pytest.raises(EnvError, match="the episode is over"):
         env.step("look around")
+
+
+def test_the_simulator_as_world_model_foretells_what_then_happens_and_what_is_fatal() -> None:
+    env, twin = (ScienceWorldTextEnv(["find-living-thing/0", "boil/3"], expert=True) for _ in range(2))
+    model = ExactWorldModel(lambda: twin)
+    observation, info = env.reset(options={"task_id": "boil/3"})
+    state = State(info["task"], observation)
+    for _ in range(6):
+        wrong = next(command for command in env.valid_actions() if command.startswith("focus on") and "door" in command)
+        action = info.get("expert_plan", [])[0]
+        fatal, prediction = model.predict([state] * 2, [wrong, action])
+        assert fatal.ended
+        assert fatal.observation.endswith(LOST)
+        observation, *_, info = env.step(action)
+        assert (prediction.observation, prediction.ended) == (observation, False)
+        state = state.extend(action, observation)
+    env.close()
+    twin.close()
 
 
 def test_the_step_limit_counts_actions_not_moves(env: ScienceWorldTextEnv) -> None:

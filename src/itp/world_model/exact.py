@@ -1,8 +1,9 @@
 """The engine itself as the world model: `--world-model exact`. A measuring tool, not an agent's model.
 
 With it every foresight is true, so that what a planner gains by looking ahead can be told apart from what a learned
-model gets wrong. It has engines of its own, made by `make_env` and branched with `clone()`; the running episode is
-never touched. A `State` is text only, so its game is found by that text and its actions are replayed.
+model gets wrong. It has engines of its own, made by `make_env` and branched with `clone()`, or one that replays where
+that cannot be done or is dear; the running episode is never touched. A `State` is text only, so its game is found by
+that text and its actions are replayed.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from __future__ import annotations
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
 
-from itp.envs.base import TextEnv
-from itp.errors import ConfigError, EnvError
+from itp.envs.base import InfoDict, TextEnv
+from itp.errors import EnvError
 from itp.types import State, Usage
 from itp.world_model.base import Prediction
 
@@ -21,49 +23,93 @@ MAX_NODES = 20_000
 """Remembered engine states; a household game takes about 5 KB."""
 AFTER_THE_END = "Nothing happens."
 """Answer to an action that comes after the end of its episode."""
+LOST = "All is lost."
+"""Added to what a step is answered that ends an episode beyond repair: not every environment's text tells."""
+
+
+class _Branch(Protocol):
+    """A game under way that can be branched."""
+
+    def clone(self) -> Self: ...
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, InfoDict]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class _Node:
     """An engine after some actions of a game, what each of them was answered, and whether the episode is over."""
 
-    env: TextEnv
+    env: _Branch
     observations: tuple[str, ...]
-    over: bool
+    over: bool = False
+    lost: bool = False
+
+
+class _Replayer:
+    """One engine for all branches: before a step it replays their actions, unless it stands there already.
+
+    Whoever walks ahead of an episode and takes the step it looked at replays nothing.
+    """
+
+    def __init__(self, env: TextEnv) -> None:
+        self._env = env
+        self._at: tuple[str, tuple[str, ...]] | None = None
+
+    def step(self, game: str, taken: tuple[str, ...], action: str) -> tuple[str, float, bool, bool, InfoDict]:
+        if self._at != (game, taken):
+            self._at = None
+            self._env.reset(options={"task_id": game})
+            for step in taken:
+                self._env.step(step)
+        self._at = None
+        answer = self._env.step(action)
+        self._at = game, (*taken, action)
+        return answer
+
+
+@dataclass(slots=True)
+class _Replayed:
+    """A branch that is only its actions."""
+
+    engine: _Replayer
+    game: str
+    taken: tuple[str, ...] = ()
+
+    def clone(self) -> Self:
+        return replace(self)
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, InfoDict]:
+        answer = self.engine.step(self.game, self.taken, action)
+        self.taken = (*self.taken, action)
+        return answer
 
 
 class ExactWorldModel:
-    """Predicts what the real engine answers, for environments that can be cloned and draw nothing at random.
+    """Predicts what the real engine answers, for environments that draw nothing at random.
 
     A state's game is the one that begins with its task and first observation. Where several do, all are replayed and
     those that contradict the state's history are dropped; of what is left, the first in the order of `task_ids`
     answers. Listing the beginnings resets every task of the split once, at the first prediction (ALFWorld's 3,554
-    training games take some seconds).
+    training games take some seconds, ScienceWorld's 194 of test_seen about a minute).
+
+    An environment that cannot be cloned, or whose clones are dear (`TextEnv.dear_clones`), is kept once and replays
+    the actions itself wherever a prediction is not the next step of the one before: fast where few episodes run.
 
     Args:
         make_env: makes an environment with the very games, options and step limit of the states to come.
-
-    Raises:
-        ConfigError: the environment cannot be cloned.
     """
 
     name = "exact"
 
     def __init__(self, make_env: Callable[[], TextEnv]) -> None:
         self._env = make_env()
-        self._env.reset(options={"task_id": self._env.task_ids[0]})
-        try:
-            self._env.clone()
-        except EnvError as error:
-            raise ConfigError(
-                f"--world-model exact needs an environment that can be cloned, and {type(self._env).__name__} cannot: "
-                "use household or alfworld with --engine fast, or another world model"
-            ) from error
+        self._replayer = _Replayer(self._env) if _must_replay(self._env) else None
         self._games: dict[tuple[str, str], list[str]] = {}
         self._nodes: OrderedDict[tuple[str, tuple[str, ...]], _Node] = OrderedDict()
 
     def predict(self, states: Sequence[State], actions: Sequence[str]) -> list[Prediction]:
-        """See `WorldModel.predict`. After the end of an episode the answer is `AFTER_THE_END`.
+        """See `WorldModel.predict`. After the end of an episode the answer is `AFTER_THE_END`; a step that ends it
+        beyond repair tells `LOST` as well.
 
         Raises:
             EnvError: a state is of no game of this environment.
@@ -75,7 +121,8 @@ class ExactWorldModel:
         taken = tuple(action for action, _ in state.history)
         game = self._game(state, taken)
         node = self._node(game, (*taken, action))
-        return Prediction(node.observations[-1], usage=Usage(0, 0, 1, time.perf_counter() - start), ended=node.over)
+        observation = f"{node.observations[-1]} {LOST}" if node.lost else node.observations[-1]
+        return Prediction(observation, usage=Usage(0, 0, 1, time.perf_counter() - start), ended=node.over)
 
     def _game(self, state: State, taken: tuple[str, ...]) -> str:
         """The first game that begins and goes on as the state tells."""
@@ -100,6 +147,12 @@ class ExactWorldModel:
             self._games = dict(games)
         return self._games
 
+    def _begin(self, game: str) -> _Branch:
+        if self._replayer is not None:
+            return _Replayed(self._replayer, game)
+        self._env.reset(options={"task_id": game})
+        return self._env.clone()
+
     def _node(self, game: str, actions: tuple[str, ...]) -> _Node:
         """The engine after these actions, grown from the longest beginning of them that is remembered."""
         known = len(actions)
@@ -115,8 +168,7 @@ class ExactWorldModel:
         if node is not None:
             self._nodes.move_to_end((game, actions))
         elif not actions:
-            self._env.reset(options={"task_id": game})
-            node = _Node(self._env.clone(), (), over=False)
+            node = _Node(self._begin(game), ())
             self._remember(game, actions, node)
         return node
 
@@ -130,5 +182,17 @@ class ExactWorldModel:
         if node.over:
             return _Node(node.env, (*node.observations, AFTER_THE_END), over=True)
         env = node.env.clone()
-        observation, _, terminated, truncated, _ = env.step(action)
-        return _Node(env, (*node.observations, observation), over=terminated or truncated)
+        observation, _, terminated, truncated, info = env.step(action)
+        lost = terminated and info.get("irreversible", False)
+        return _Node(env, (*node.observations, observation), terminated or truncated, lost)
+
+
+def _must_replay(env: TextEnv) -> bool:
+    if env.dear_clones:
+        return True
+    env.reset(options={"task_id": env.task_ids[0]})
+    try:
+        env.clone()
+    except EnvError:
+        return True
+    return False

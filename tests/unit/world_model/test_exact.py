@@ -18,7 +18,7 @@ from itp.errors import ConfigError, EnvError
 from itp.planners.factory import PlannerSpec, build_planner, load_world_model
 from itp.trace.store import TraceStore
 from itp.types import State
-from itp.world_model.exact import AFTER_THE_END, ExactWorldModel
+from itp.world_model.exact import AFTER_THE_END, LOST, ExactWorldModel
 from models import save_policy
 
 HAZARDS = partial(make_env, "household", split="valid", family="irreversible", episodes=12, max_steps=12)
@@ -56,8 +56,21 @@ class Doors(TextEnv):
 
 
 class Stone(Doors):
+    """Cannot be cloned. "fall" ends the episode beyond repair, which its text does not tell."""
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, InfoDict]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        text, reward, terminated, truncated, info = super().step(action)
+        return text, reward, terminated or action == "fall", truncated, InfoDict(info, irreversible=action == "fall")
+
     def clone(self) -> Self:
         raise EnvError("cannot")
+
+
+class DearlyCloned(Doors):
+    dear_clones = True
+
+    def clone(self) -> Self:
+        raise AssertionError("asked for a clone")
 
 
 def predicted(model: ExactWorldModel, state: State, *actions: str) -> list[str]:
@@ -136,9 +149,29 @@ def test_a_state_of_another_environment_is_refused(state: State, what: str) -> N
         ExactWorldModel(Doors).predict([state], ["open"])
 
 
-def test_environments_that_cannot_clone_are_refused_in_one_line() -> None:
-    with pytest.raises(ConfigError, match=r"can be cloned, and Stone cannot: use household or alfworld with --engine"):
-        ExactWorldModel(Stone)
+@pytest.mark.parametrize("factory", [Stone, DearlyCloned])
+def test_where_clones_are_none_or_dear_one_engine_replays(factory: type[Doors]) -> None:
+    model, state = ExactWorldModel(factory), State("open", "room a").extend("open", "behind it: a2")
+    assert predicted(model, state, "look", "open") == ["a door", "behind it: a2"]
+    assert predicted(model, State("open", "room b"), "look", "look") == ["a door", "a door"]
+    assert predicted(model, state, "open") == ["behind it: a2"]  # another branch of the first
+
+
+def test_an_engine_that_replays_goes_on_from_where_it_stands() -> None:
+    model, state = ExactWorldModel(Stone), State("open", "room b")
+    model.predict([state], ["look"])
+    begun, stepped = Doors.begun, Doors.stepped
+    assert predicted(model, state.extend("look", "a door"), *["look"] * 3) == ["a door"] * 3
+    assert (Doors.begun, Doors.stepped) == (begun, stepped + 3)
+    assert predicted(model, state.extend("look", "a door"), "open") == ["behind it: b"]
+    assert (Doors.begun, Doors.stepped) == (begun + 1, stepped + 5)  # back to the second step
+
+
+def test_an_end_beyond_repair_is_told() -> None:
+    model, state = ExactWorldModel(Stone), State("open", "room b")
+    fatal, harmless = model.predict([state, state], ["fall", "look"])
+    assert (fatal.observation, fatal.ended) == (f"a door {LOST}", True)
+    assert (harmless.observation, harmless.ended) == ("a door", False)
 
 
 def test_commands_that_play_no_environment_refuse_it(tmp_path: Path) -> None:

@@ -70,6 +70,8 @@ class RemoteEnv(TextEnv):
         ItpError: what the server's environment raised when it was made, or an `EnvError` of the network.
     """
 
+    dear_clones = True
+
     def __init__(self, connection: Connection, wanted: dict[str, Any], session: dict[str, Any] | None = None) -> None:
         super().__init__()
         self._connection = connection

@@ -135,6 +135,8 @@ class ScienceWorldTextEnv(TextEnv):
         timeout: seconds that one call of the simulator may take.
     """
 
+    dear_clones = True
+
     def __init__(
         self,
         task_ids: Sequence[str],
