@@ -4,8 +4,8 @@ The policy ranks the admissible commands as it does without imagination, or, whe
 that it would write itself (`itp.planners.proposals`). Down that ranking, each command is tried in
 imagination: the command itself, then K - 1 steps that the policy would take. The first is taken whose foresight tells
 of none of the texts to avoid, and whose first step does not lead back to a situation in which the episode has been
-before (`Renderer.situation`: with `memory-v1`, walking in circles; a text that tells the history never repeats). With
-K = 0 this is `act`.
+before (`Renderer.situation`: with `memory-v1`, walking in circles; a text that tells the history never repeats). Where
+all that it wrote is passed over, others may be tried (`itp.planners.alternatives`). With K = 0 this is `act`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 
 from itp.lm.base import Sampling
 from itp.lm.constraint import constraint_of
+from itp.planners.alternatives import likeliest_alternatives
 from itp.planners.horizon import HorizonChoice, HorizonSelector
 from itp.planners.proposals import PROPOSALS, Proposals, propose
 from itp.policy.model import Policy
@@ -50,8 +51,13 @@ class _Row:
 
     def undecided(self, candidates: int) -> bool:
         """Whether another command is to be tried."""
-        good = bool(self.warnings) and self.warnings[-1] == len(self.foresights[-1]) and not self.returns[-1]
-        return self.choice.horizon > 0 and not good and len(self.foresights) < min(candidates, len(self.commands))
+        return (
+            self.choice.horizon > 0 and not self.good() and len(self.foresights) < min(candidates, len(self.commands))
+        )
+
+    def good(self) -> bool:
+        """Whether nothing speaks against the command that was tried last."""
+        return bool(self.warnings) and self.warnings[-1] == len(self.foresights[-1]) and not self.returns[-1]
 
     def chosen(self) -> int:
         """The command whose warning comes latest; of equals the one that leads to what was least seen, then by rank.
@@ -117,6 +123,8 @@ class AvoidingPlanner:
         constrained: hold what it writes to the environment's list or grammar of commands.
         proposals: commands that it writes for a decision at least, the likeliest tried first; where K is not 0 it
             writes `PROPOSALS` anyway.
+        alternatives: commands to try further where all that it wrote is passed over and the environment tells its
+            grammar: the likeliest of those that differ in one name from the likeliest that it wrote.
         avoid_returns: pass over commands that lead back; a learned world model that takes one place for another is
             better not believed in this.
         last_only: read the last imagined step alone (an ablation).
@@ -136,6 +144,7 @@ class AvoidingPlanner:
         writes: bool = False,
         constrained: bool = False,
         proposals: int = 1,
+        alternatives: int = 0,
         avoid_returns: bool = True,
         last_only: bool = False,
         rank: Callable[[Sequence[float]], list[int]] = likeliest_first,
@@ -145,16 +154,38 @@ class AvoidingPlanner:
         self.avoid = tuple(avoid)
         self.candidates = candidates
         self.sampling, self.writes, self.constrained = sampling, writes, constrained
-        self.proposals = proposals
+        self.proposals, self.alternatives = proposals, alternatives
         self.avoid_returns, self.last_only = avoid_returns, last_only
         self.name = f"itp {horizon.name} avoid"
 
     def decide(self, contexts: Sequence[DecisionContext]) -> list[Decision]:
         """See `Planner.decide`."""
         rows = self._ranked(contexts)
+        self._try_all(rows)
+        if self.alternatives:
+            self._try_others([row for row in rows if row.choice.horizon > 0 and not row.good()])
+        return [self._decision(row) for row in rows]
+
+    def _try_all(self, rows: Sequence[_Row]) -> None:
         while open_rows := [row for row in rows if row.undecided(self.candidates)]:
             self._try_next(open_rows)
-        return [self._decision(row) for row in rows]
+
+    def _try_others(self, rows: Sequence[_Row]) -> None:
+        """Go on with commands that the policy did not write."""
+        start = time.perf_counter()
+        told = [(row, row.context.grammar) for row in rows if row.context.grammar is not None]
+        found = likeliest_alternatives(
+            self.policy,
+            [row.context.state for row, _ in told],
+            [grammar for _, grammar in told],
+            [row.commands for row, _ in told],
+            self.alternatives,
+        )
+        seconds = Usage(seconds=(time.perf_counter() - start) / max(len(told), 1))
+        for (row, _), others in zip(told, found, strict=True):
+            row.commands += others.commands
+            row.policy_usage += others.usage + seconds
+        self._try_all([row for row, _ in told])
 
     def _ranked(self, contexts: Sequence[DecisionContext]) -> list[_Row]:
         start = time.perf_counter()

@@ -53,6 +53,7 @@ class PlannerSpec:
         device, dtype: where and how the models run; `wm_device` and `wm_dtype`, when given, for the world model.
         action_tokens: most tokens of a generated action.
         proposals: commands that a trained policy writes for a decision, of which the likeliest is sent.
+        alternatives: with `avoid`, further commands to try where all that it wrote is warned of.
         max_observation_tokens: most tokens of an imagined observation; None is the world model's own limit.
         history_steps: latest steps that the policy's state text tells; None is as many as its checkpoint says.
         max_steps: step limit of an episode, over which `budget` is spread; None is the usual one.
@@ -76,6 +77,7 @@ class PlannerSpec:
     wm_dtype: str = ""
     action_tokens: int = 16
     proposals: int = 1
+    alternatives: int = 0
     max_observation_tokens: int | None = None
     history_steps: int | None = None
     max_steps: int | None = None
@@ -100,6 +102,7 @@ def build_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | None = No
         raise ConfigError(f"--action {spec.action} is unknown: choose one of {', '.join(ACTION_MODES)}")
     check_proposals(spec.proposals, spec.planner, spec.policy, spec.action)
     check_avoid(spec.avoid, spec.avoid_returns, spec.planner)
+    check_alternatives(spec.alternatives, spec.avoid, spec.action)
     if is_prompted(spec.planner, spec.policy) or parts.asked is not None:
         return build_prompted(spec, make_env, parts)
     if spec.planner == "random":
@@ -150,6 +153,16 @@ def check_avoid(avoid: Sequence[str], avoid_returns: bool, planner: str) -> None
         raise ConfigError("--avoid takes texts, and works with --planner itp only: leave it out")
     if not (avoid or avoid_returns):
         raise ConfigError("--no-avoid-returns does nothing without --avoid: leave it out, or give --avoid texts")
+
+
+def check_alternatives(alternatives: int, avoid: Sequence[str], action: str) -> None:
+    """Refuse a number of further commands to try where none are tried, or none can be found."""
+    if alternatives < 0:
+        raise ConfigError(f"--alternatives {alternatives} is too small: give at least 0")
+    if alternatives and not (avoid and action == "constrained"):
+        raise ConfigError(
+            f"--alternatives {alternatives} works with --avoid and --action constrained only: leave it out"
+        )
 
 
 def check_wkm(spec: PlannerSpec) -> None:
@@ -217,6 +230,7 @@ def _build_model_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | No
             writes=action in WRITTEN,
             constrained=action == "constrained",
             proposals=spec.proposals,
+            alternatives=spec.alternatives,
             avoid_returns=spec.avoid_returns,
             last_only=spec.foresight == "last",
         )
