@@ -52,7 +52,8 @@ class Config(EnvFlags):
     whole is sent. What is held to a grammar word by word may be an unlikely command."""
     alternatives: int = 0
     """With --avoid and --action constrained: where all that the policy wrote is warned of, so many further commands are
-    tried, the likeliest of those that differ from its own in one name of the environment's grammar."""
+    tried, the likeliest of those that differ from its own in one name of the environment's grammar, and one that it
+    would write if it might not begin so."""
     avoid: tuple[str, ...] = ()
     """Texts such as "breaks for good": itp then passes over commands whose foresight holds one of them, down the
     policy's ranking, and shows the policy no foresight. For policies that were not trained to read one. With --action

@@ -124,7 +124,8 @@ class AvoidingPlanner:
         proposals: commands that it writes for a decision at least, the likeliest tried first; where K is not 0 it
             writes `PROPOSALS` anyway.
         alternatives: commands to try further where all that it wrote is passed over and the environment tells its
-            grammar: the likeliest of those that differ in one name from the likeliest that it wrote.
+            grammar: the likeliest of those that differ in one name from the likeliest that it wrote, and then
+            the one it would write if it might not begin so.
         avoid_returns: pass over commands that lead back; a learned world model that takes one place for another is
             better not believed in this.
         last_only: read the last imagined step alone (an ablation).
@@ -180,10 +181,11 @@ class AvoidingPlanner:
             [grammar for _, grammar in told],
             [row.commands for row, _ in told],
             self.alternatives,
+            self.sampling,
         )
         seconds = Usage(seconds=(time.perf_counter() - start) / max(len(told), 1))
         for (row, _), others in zip(told, found, strict=True):
-            row.commands += others.commands
+            row.commands += [command for command in others.commands if command not in row.commands]
             row.policy_usage += others.usage + seconds
         self._try_all([row for row, _ in told])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,9 +22,20 @@ GRAMMAR = CommandGrammar(("wait", "focus on OBJ", "move OBJ to OBJ"), ("red box"
 RANK = {"move lamp to red box": 0.0, "move lamp to blue box": -2.0, "move blue box to red box": -5.0}
 
 
+class Held(ScriptedPolicy):
+    """Waits where it is held to what leaves out its own command."""
+
+    def generate_actions(self, states: Any, foresights: Any, sampling: Any, seeds: Any = None, constraints: Any = None):
+        written = super().generate_actions(states, foresights, sampling, seeds, constraints)
+        held = constraints or [None] * len(written)
+        return [
+            c if h is None or h.whole(c.text) else replace(c, text="wait") for c, h in zip(written, held, strict=True)
+        ]
+
+
 def decide(observe: Callable[[str], str], *, alternatives: int = 6, horizon: int = 1, told: bool = True) -> Decision:
     """A policy that writes "move lamp to red box" however often it is asked."""
-    policy = ScriptedPolicy(lambda state: "move lamp to red box", lambda state, foresight, a: RANK.get(a, -9.0))
+    policy = Held(lambda state: "move lamp to red box", lambda state, foresight, a: RANK.get(a, -9.0))
     policy.samples = [("move lamp to red box", -0.1)]
     policy.prompts = PromptBuilder(get_renderer("history"))  # pyright: ignore[reportAttributeAccessIssue]
     world = ScriptedWorldModel(lambda state, action: observe(action))
@@ -47,7 +59,17 @@ def test_the_likeliest_command_with_another_name_is_taken() -> None:
 def test_it_goes_on_down_the_policys_ranking_and_no_further_than_allowed() -> None:
     observe = fatal("move lamp to red box", "move lamp to blue box")
     assert decide(observe).action == "move blue box to red box"
-    assert decide(observe, alternatives=1).action == "move lamp to red box"  # all warn: the policy's own
+    assert decide(observe, alternatives=1).action == "wait"
+
+
+def test_at_last_it_begins_otherwise() -> None:
+    decision = decide(lambda action: "All is lost." if action != "wait" else "Done.", alternatives=2)
+    assert decision.action == "wait"
+    assert len(decision.passed_over) == 3
+
+
+def test_where_all_warn_it_is_the_policys_own() -> None:
+    assert decide(lambda action: "All is lost.").action == "move lamp to red box"
 
 
 @pytest.mark.parametrize("options", [{"alternatives": 0}, {"horizon": 0}, {"told": False}])
