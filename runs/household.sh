@@ -60,10 +60,13 @@ row itp-1-exact --policy "$out/warmup/model" --planner itp --world-model exact "
 row itp-1-learned --policy "$out/warmup/model" --planner itp --world-model "$out/world_model/model" "${look[@]}" \
   --horizon fixed:1
 for stage in warmup/model warmup-2/model a2c/best; do
-  name=${stage%/*}
+  name=${stage%/*} horizons=(learned quantile:0.9 fixed:1)
   row "$name-act" --policy "$out/$stage" --planner act
-  row "$name-no-repeat" --policy "$out/$stage" --planner no-repeat
-  for horizon in learned quantile:0.8 quantile:0.9 sampled random fixed:1; do
+  if [[ $name != warmup ]]; then
+    row "$name-no-repeat" --policy "$out/$stage" --planner no-repeat
+    horizons+=(quantile:0.8 sampled random)
+  fi
+  for horizon in "${horizons[@]}"; do
     row "$name-${horizon/:/-}" --policy "$out/$stage" "${imagine[@]}" --horizon $horizon
   done
 done
