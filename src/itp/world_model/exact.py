@@ -103,6 +103,7 @@ class ExactWorldModel:
 
     def __init__(self, make_env: Callable[[], TextEnv]) -> None:
         self._env = make_env()
+        self._env.lists_commands = False  # only texts are read
         self._replayer = _Replayer(self._env) if _must_replay(self._env) else None
         self._games: dict[tuple[str, str], list[str]] = {}
         self._nodes: OrderedDict[tuple[str, tuple[str, ...]], _Node] = OrderedDict()
@@ -129,7 +130,8 @@ class ExactWorldModel:
         told = tuple(observation for _, observation in state.history)
         candidates = self._beginnings().get((state.task, state.first_observation), [])
         for game in candidates:
-            if self._node(game, taken).observations == told:
+            known = self._remembered(game, taken).observations
+            if known == told[: len(known)] and self._node(game, taken).observations == told:
                 return game
         what = "goes on" if candidates else "begins"
         raise EnvError(
@@ -155,12 +157,17 @@ class ExactWorldModel:
 
     def _node(self, game: str, actions: tuple[str, ...]) -> _Node:
         """The engine after these actions, grown from the longest beginning of them that is remembered."""
+        node = self._remembered(game, actions)
+        for number in range(len(node.observations), len(actions)):
+            node = self._step(node, actions[number])
+            self._remember(game, actions[: number + 1], node)
+        return node
+
+    def _remembered(self, game: str, actions: tuple[str, ...]) -> _Node:
+        """The engine after the longest beginning of these actions that is remembered."""
         known = len(actions)
         while (node := self._recall(game, actions[:known])) is None:
             known -= 1
-        for number in range(known, len(actions)):
-            node = self._step(node, actions[number])
-            self._remember(game, actions[: number + 1], node)
         return node
 
     def _recall(self, game: str, actions: tuple[str, ...]) -> _Node | None:

@@ -149,6 +149,22 @@ def test_a_state_of_another_environment_is_refused(state: State, what: str) -> N
         ExactWorldModel(Doors).predict([state], ["open"])
 
 
+def test_a_game_that_was_contradicted_is_not_played_on() -> None:
+    model, state = ExactWorldModel(Stone), State("open", "room a").extend("open", "behind it: a2")
+    model.predict([state], ["look"])
+    begun = Doors.begun
+    for _ in range(3):
+        state = state.extend("look", "a door")
+        model.predict([state], ["look"])
+    assert Doors.begun == begun, "the first game, which says a1, was replayed"
+
+
+def test_an_engine_that_is_only_read_need_not_list_its_commands() -> None:
+    env = Doors()
+    ExactWorldModel(lambda: env)
+    assert not env.lists_commands
+
+
 @pytest.mark.parametrize("factory", [Stone, DearlyCloned])
 def test_where_clones_are_none_or_dear_one_engine_replays(factory: type[Doors]) -> None:
     model, state = ExactWorldModel(factory), State("open", "room a").extend("open", "behind it: a2")
