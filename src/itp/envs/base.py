@@ -62,8 +62,8 @@ class TextEnv(gymnasium.Env[str, str]):
     """Base class of every environment here. Subclasses implement `reset`, `step` and `task_ids`, some `clone`."""
 
     metadata = {"render_modes": []}  # noqa: RUF012 (gymnasium declares it so)
-    lists_commands = True
-    """Set to False, an environment may leave out what `info` tells of commands and plans, where that costs time."""
+    tells_plans = True
+    """Set to False, an environment may leave out `info["expert_plan"]`, where finding one costs time."""
     dear_clones = False
     """Each clone holds a process or a session of its own: who branches much had better replay in one environment."""
 

@@ -103,7 +103,7 @@ class ExactWorldModel:
 
     def __init__(self, make_env: Callable[[], TextEnv]) -> None:
         self._env = make_env()
-        self._env.lists_commands = False  # only texts are read
+        self._env.tells_plans = False
         self._replayer = _Replayer(self._env) if _must_replay(self._env) else None
         self._games: dict[tuple[str, str], list[str]] = {}
         self._nodes: OrderedDict[tuple[str, tuple[str, ...]], _Node] = OrderedDict()

@@ -159,10 +159,10 @@ def test_a_game_that_was_contradicted_is_not_played_on() -> None:
     assert Doors.begun == begun, "the first game, which says a1, was replayed"
 
 
-def test_an_engine_that_is_only_read_need_not_list_its_commands() -> None:
+def test_an_engine_that_is_only_asked_makes_no_plans() -> None:
     env = Doors()
     ExactWorldModel(lambda: env)
-    assert not env.lists_commands
+    assert not env.tells_plans
 
 
 @pytest.mark.parametrize("factory", [Stone, DearlyCloned])

@@ -191,7 +191,7 @@ class ScienceWorldTextEnv(TextEnv):
         name, _, variation = self._task_id.partition("/")
         if "noElectricalAction" in self._simplifications and ("power" in name or "conductivity" in name):
             raise ConfigError(f"task {name} needs electrical actions: leave noElectricalAction out of simplifications")
-        expert = self._expert if self.lists_commands or self._moved else False  # what is moved before, a plan tells
+        expert = self._expert if self.tells_plans or self._moved else False  # what is moved before, a plan tells
         prelude, plan = self._tidy_plan(simulator) if expert == "tidy" else ([], None)
         text = simulator.load(name, int(variation), self._simplifications, expert is True)
         text = after(simulator, prelude) or text
@@ -294,15 +294,13 @@ class ScienceWorldTextEnv(TextEnv):
             score=float(self._score),
             irreversible=self._score < 0,
         )
-        if self._commands in ("grammar", "focuses") and self._running and self.lists_commands:
+        if self._commands in ("grammar", "focuses") and self._running:
             info["command_grammar"] = grammar(simulator.names(), observation, self._say)
-        if self._expert and self.lists_commands:
+        if self._expert and self.tells_plans:
             info["expert_plan"] = [self._say(command) for command in self._plan.commands()]
         return info
 
     def _listed(self, simulator: Simulator) -> list[str] | None:
-        if not self.lists_commands:
-            return None
         if self._commands == "detours":
             draw = random.Random(f"{self._task_id} {len(self._actions)}")
             return detours(self._plan.commands(), self._plan.room, draw)
