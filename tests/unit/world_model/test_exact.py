@@ -159,6 +159,17 @@ def test_a_game_that_was_contradicted_is_not_played_on() -> None:
     assert Doors.begun == begun, "the first game, which says a1, was replayed"
 
 
+@pytest.mark.parametrize("factory", [Doors, Stone])
+def test_no_more_games_are_listed_than_need_be(factory: type[Doors]) -> None:
+    model, begun = ExactWorldModel(factory), Doors.begun
+    state = State("open", "room a")
+    assert predicted(model, state, "open") == ["behind it: a1"]
+    assert Doors.begun == begun + 2, "a1 is listed and begun"
+    assert predicted(model, State("open", "room b"), "open", "open") == ["behind it: b"] * 2
+    assert predicted(model, state.extend("open", "behind it: a1"), "look") == ["a door"]
+    assert predicted(model, state.extend("open", "behind it: a2"), "look") == ["a door"]
+
+
 def test_an_engine_that_is_only_asked_makes_no_plans() -> None:
     env = Doors()
     ExactWorldModel(lambda: env)
