@@ -89,8 +89,8 @@ class ExactWorldModel:
 
     A state's game is the one that begins with its task and first observation. Where several do, all are replayed and
     those that contradict the state's history are dropped; of what is left, the first in the order of `task_ids`
-    answers. To find it every task of the split is reset once, up to the one that is played (0.1 to 0.2 s a task of
-    ScienceWorld, 3 s a game of ALFWorld's official engine).
+    answers. To find it every task of the split is reset once, up to the one that is played (0.05 to 0.2 s a task of
+    ScienceWorld, longer for ALFWorld's official engine).
 
     An environment that cannot be cloned, or whose clones are dear (`TextEnv.dear_clones`), is kept once and replays
     the actions itself wherever a prediction is not the next step of the one before: fast where few episodes run.
