@@ -52,8 +52,8 @@ class Config(EnvFlags):
     whole is sent. What is held to a grammar word by word may be an unlikely command."""
     alternatives: int = 0
     """With --avoid and --action constrained: where all that the policy wrote is warned of, so many further commands are
-    tried, the likeliest of those that differ from its own in one name of the environment's grammar, and one that it
-    would write if it might not begin so."""
+    tried: the likeliest of the environment's list, or of those that differ from its own in one name of the grammar, and
+    then one that it would write if it might not begin so."""
     avoid: tuple[str, ...] = ()
     """Texts such as "breaks for good": itp then passes over commands whose foresight holds one of them, down the
     policy's ranking, and shows the policy no foresight. For policies that were not trained to read one. With --action
@@ -110,8 +110,15 @@ class Config(EnvFlags):
 def check(config: Config) -> None:
     """Refuse flags that cannot work, before anything is loaded or written."""
     from itp.harness.shards import Shard
-    from itp.planners import factory
-    from itp.planners.factory import ACTION_MODES, FORESIGHTS, PLANNERS, check_wkm
+    from itp.planners.factory import (
+        ACTION_MODES,
+        FORESIGHTS,
+        PLANNERS,
+        check_alternatives,
+        check_avoid,
+        check_proposals,
+        check_wkm,
+    )
     from itp.planners.horizon import check_horizon
     from itp.planners.prompt_factory import check_prompted
 
@@ -136,11 +143,11 @@ def check(config: Config) -> None:
     ):
         if value < least:
             raise ConfigError(f"{flag} {value} is too small: give at least {least}")
-    factory.check_proposals(config.proposals, config.planner, config.policy, config.action)
-    factory.check_alternatives(config.alternatives, config.avoid, config.action)
+    check_proposals(config.proposals, config.planner, config.policy, config.action)
+    check_alternatives(config.alternatives, config.avoid, config.action)
     Shard.parse(config.shard)
     _check_cluster(config)
-    factory.check_avoid(config.avoid, config.avoid_returns, config.planner)
+    check_avoid(config.avoid, config.avoid_returns, config.planner)
     if config.foresight != "full" and (config.planner != "itp" or is_prompted(config.planner, config.policy)):
         raise ConfigError(
             f"--foresight {config.foresight} works with --planner itp and a trained policy only: leave it out"

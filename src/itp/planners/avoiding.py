@@ -51,13 +51,12 @@ class _Row:
 
     def undecided(self, candidates: int) -> bool:
         """Whether another command is to be tried."""
-        return (
-            self.choice.horizon > 0 and not self.good() and len(self.foresights) < min(candidates, len(self.commands))
-        )
+        return self.unsure() and len(self.foresights) < min(candidates, len(self.commands))
 
-    def good(self) -> bool:
-        """Whether nothing speaks against the command that was tried last."""
-        return bool(self.warnings) and self.warnings[-1] == len(self.foresights[-1]) and not self.returns[-1]
+    def unsure(self) -> bool:
+        """Whether it looks ahead and no command has been tried yet that nothing speaks against."""
+        good = bool(self.warnings) and self.warnings[-1] == len(self.foresights[-1]) and not self.returns[-1]
+        return self.choice.horizon > 0 and not good
 
     def chosen(self) -> int:
         """The command whose warning comes latest; of equals the one that leads to what was least seen, then by rank.
@@ -123,9 +122,9 @@ class AvoidingPlanner:
         constrained: hold what it writes to the environment's list or grammar of commands.
         proposals: commands that it writes for a decision at least, the likeliest tried first; where K is not 0 it
             writes `PROPOSALS` anyway.
-        alternatives: commands to try further where all that it wrote is passed over and the environment tells its
-            grammar: the likeliest of those that differ in one name from the likeliest that it wrote, and then
-            the one it would write if it might not begin so.
+        alternatives: commands to try further where all that it wrote is passed over: the likeliest of the environment's
+            list, or, by its grammar, of those that differ in one name from the likeliest that it wrote and then the one
+            it would write if it might not begin so.
         avoid_returns: pass over commands that lead back; a learned world model that takes one place for another is
             better not believed in this.
         last_only: read the last imagined step alone (an ablation).
@@ -162,32 +161,26 @@ class AvoidingPlanner:
     def decide(self, contexts: Sequence[DecisionContext]) -> list[Decision]:
         """See `Planner.decide`."""
         rows = self._ranked(contexts)
-        self._try_all(rows)
+        self._try_all(rows, self.candidates)
         if self.alternatives:
-            self._try_others([row for row in rows if row.choice.horizon > 0 and not row.good()])
+            self._try_others([row for row in rows if row.unsure()])
         return [self._decision(row) for row in rows]
 
-    def _try_all(self, rows: Sequence[_Row]) -> None:
-        while open_rows := [row for row in rows if row.undecided(self.candidates)]:
+    def _try_all(self, rows: Sequence[_Row], candidates: int) -> None:
+        while open_rows := [row for row in rows if row.undecided(candidates)]:
             self._try_next(open_rows)
 
     def _try_others(self, rows: Sequence[_Row]) -> None:
         """Go on with commands that the policy did not write."""
         start = time.perf_counter()
-        told = [(row, row.context.grammar) for row in rows if row.context.grammar is not None]
         found = likeliest_alternatives(
-            self.policy,
-            [row.context.state for row, _ in told],
-            [grammar for _, grammar in told],
-            [row.commands for row, _ in told],
-            self.alternatives,
-            self.sampling,
+            self.policy, [row.context for row in rows], [row.commands for row in rows], self.alternatives, self.sampling
         )
-        seconds = Usage(seconds=(time.perf_counter() - start) / max(len(told), 1))
-        for (row, _), others in zip(told, found, strict=True):
-            row.commands += [command for command in others.commands if command not in row.commands]
-            row.policy_usage += others.usage + seconds
-        self._try_all([row for row, _ in told])
+        seconds = Usage(seconds=(time.perf_counter() - start) / max(len(rows), 1))
+        for row, (commands, usage) in zip(rows, found, strict=True):
+            row.commands += commands
+            row.policy_usage += usage + seconds
+        self._try_all(rows, self.candidates + self.alternatives + 1)
 
     def _ranked(self, contexts: Sequence[DecisionContext]) -> list[_Row]:
         start = time.perf_counter()

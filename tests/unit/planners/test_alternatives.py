@@ -33,7 +33,14 @@ class Held(ScriptedPolicy):
         ]
 
 
-def decide(observe: Callable[[str], str], *, alternatives: int = 6, horizon: int = 1, told: bool = True) -> Decision:
+def decide(
+    observe: Callable[[str], str],
+    *,
+    alternatives: int = 6,
+    horizon: int = 1,
+    told: bool = True,
+    listed: tuple[str, ...] | None = None,
+) -> Decision:
     """A policy that writes "move lamp to red box" however often it is asked."""
     policy = Held(lambda state: "move lamp to red box", lambda state, foresight, a: RANK.get(a, -9.0))
     policy.samples = [("move lamp to red box", -0.1)]
@@ -42,7 +49,7 @@ def decide(observe: Callable[[str], str], *, alternatives: int = 6, horizon: int
     planner = AvoidingPlanner(
         cast("Any", policy), world, FixedHorizon(horizon), ["All is lost"], writes=True, alternatives=alternatives
     )
-    context = DecisionContext(State("task", "a workshop"), grammar=GRAMMAR if told else None)
+    context = DecisionContext(State("task", "a workshop"), listed, grammar=GRAMMAR if told else None)
     return planner.decide([context])[0]
 
 
@@ -77,6 +84,18 @@ def test_without_a_look_a_grammar_or_the_flag_nothing_else_is_tried(options: dic
     decision = decide(fatal("move lamp to red box"), **options)
     assert decision.action == "move lamp to red box"
     assert not decision.passed_over
+
+
+def test_where_commands_are_listed_the_likeliest_of_the_list_is_tried() -> None:
+    listed = ("sing", "move lamp to red box", "move lamp to blue box", "wait")
+    decision = decide(fatal("move lamp to red box"), told=False, listed=listed)
+    assert decision.action == "move lamp to blue box"
+
+
+def test_as_many_are_tried_as_were_asked_for() -> None:
+    listed = tuple(f"sing {n}" for n in range(20))
+    decision = decide(lambda action: "All is lost.", told=False, listed=listed, alternatives=15)
+    assert len(decision.passed_over) == 15
 
 
 def test_without_a_warning_nothing_else_is_scored() -> None:
