@@ -54,24 +54,27 @@ train() {
   fi
 }
 
-# Plays a row of the table beside the one before it, into OUT/eval/NAME, with the flags in `table` first.
-rows=() table=()
+# Plays a row of the table beside the one before it, into OUT/$into/NAME, with the flags in `table` first.
+rows=() table=() into=eval
 row() { # NAME FLAG...
   local name=$1
   shift
   [[ ${#rows[@]} -lt 2 ]] || finish_row
-  mkdir -p "$out/eval"
-  echo "$name: plays, see $out/eval/$name.log"
-  "$itp" eval "${table[@]}" "${device[@]}" "$@" --out "$out/eval/$name" > "$out/eval/$name.log" 2>&1 &
+  mkdir -p "$out/$into"
+  echo "$name: plays, see $out/$into/$name.log"
+  "$itp" eval "${table[@]}" "${device[@]}" "$@" --out "$out/$into/$name" > "$out/$into/$name.log" 2>&1 &
   rows+=("$! $name")
 }
 finish_row() { # the oldest
   local pid=${rows[0]% *} name=${rows[0]#* }
   rows=("${rows[@]:1}")
-  wait "$pid" || refuse "$name failed: see $out/eval/$name.log"
+  wait "$pid" || refuse "$name failed: see $out/$into/$name.log"
+}
+finish_rows() {
+  while [[ ${#rows[@]} -gt 0 ]]; do finish_row; done
 }
 finish_table() { # compare FLAG...
-  while [[ ${#rows[@]} -gt 0 ]]; do finish_row; done
+  finish_rows
   "$itp" compare "$out"/eval/*/ "$@"
   "$itp" report "$out/eval" "$out/a2c" --out "$out/report.html"
 }

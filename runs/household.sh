@@ -6,7 +6,7 @@ sizes="cpu gpu"
 source "$(dirname "$0")/common.sh"
 
 if [[ $size == cpu ]]; then
-  games=4000 rollouts=8000 policy_base=scratch:tiny wm_base=scratch:small wm_epochs=0.3
+  games=4000 rollouts=8000 policy_base=scratch:tiny wm_base=scratch:small wm_epochs=0.25
   epochs=1 plays=2400 states=24000 updates=30
 else
   games=20000 rollouts=40000 policy_base=scratch:base wm_base=scratch:base wm_epochs=1
@@ -51,9 +51,18 @@ train a2c "${family[@]}" --policy "$out/warmup-2/model" "${world[@]}" "${look[@]
   --temperature 0.5 --beta 0.03 --lr 5e-5 --head-lr 3e-3 --lr-schedule linear --eval-every 10 --eval-episodes 200 \
   --seed "$seed" "${a2c_device[@]}" --out "$out/a2c"
 
-# 6. The table, on games that nothing was trained on or chosen by (this recipe was chosen by games of `valid`).
-table=(--env household --env-option family=irreversible --split test --episodes 200 --max-steps 30 --batch-size 64 --seed 0)
+# 6. Where share:S cuts the K-head, and unsure:S the policy's own doubts: in games of `valid`, looking everywhere.
+play=(--env household --env-option family=irreversible --episodes 200 --max-steps 30 --batch-size 64 --seed 0)
 imagine=(--planner itp "${world[@]}" "${look[@]}")
+table=("${play[@]}" --split valid) into=valid
+for stage in warmup-2/model a2c/best; do row "${stage%/*}" --policy "$out/$stage" "${imagine[@]}" --horizon fixed:1; done
+finish_rows
+for stage in warmup-2/model a2c/best; do
+  "$itp" policy calibrate --policy "$out/$stage" --data "$out/valid/${stage%/*}" "${device[@]}"
+done
+
+# 7. The table, on games that nothing was trained on or chosen by (this recipe was chosen by games of `valid`).
+table=("${play[@]}" --split test) into=eval
 row act --policy "$out/policy/model" --planner act
 row no-repeat --policy "$out/policy/model" --planner no-repeat
 row itp-1-exact --policy "$out/warmup/model" --planner itp --world-model exact "${look[@]}" --horizon fixed:1
@@ -64,7 +73,7 @@ for stage in warmup/model warmup-2/model a2c/best; do
   row "$name-act" --policy "$out/$stage" --planner act
   if [[ $name != warmup ]]; then
     row "$name-no-repeat" --policy "$out/$stage" --planner no-repeat
-    horizons+=(quantile:0.8 sampled random)
+    horizons+=(share:0.45 unsure:0.45 sampled random)
   fi
   for horizon in "${horizons[@]}"; do
     row "$name-${horizon/:/-}" --policy "$out/$stage" "${imagine[@]}" --horizon $horizon

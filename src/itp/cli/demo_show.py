@@ -65,7 +65,7 @@ def cells(title: str, results: Mapping[str, Any]) -> tuple[str, ...]:
 
 def learned_row(played: Sequence[Played]) -> Played:
     """The row whose K-head chooses; the last row where there is none."""
-    from itp.planners.horizon import K_HEAD
+    from itp.planners.horizon_flag import K_HEAD
 
     learned = [row for row in played if row[0].planner == "itp" and row[0].horizon.partition(":")[0] in ("", *K_HEAD)]
     return (learned or list(played))[-1]

@@ -32,10 +32,12 @@ class Config(EnvFlags):
     Neither: random, expert."""
     horizon: str = ""
     """How far itp and itp-i imagine: fixed:K, random (0..K_max), learned (the checkpoint's K-head; default of itp),
-    quantile:Q (the K-head again: the least K with p(k <= K) at least Q), prompted (the model names K; default of
-    itp-i), confidence[:THRESHOLD] (to K_max, while the world model is sure; the threshold is written by
-    `itp world-model calibrate`), or budget:TOKENS[:HORIZON] (at most so many imagined tokens per episode, asked for by
-    the K-head, or by HORIZON)."""
+    sampled (drawn from the K-head), quantile:Q (the K-head again: the least K with p(k <= K) at least Q), share:S (the
+    K-head's first choices for a share S of the looks of fixed:K_max; `itp policy calibrate` writes where that is),
+    unsure:S (K_max in the share S of the decisions where the policy is least sure of its command; likewise), prompted
+    (the model names K; default of itp-i), confidence[:THRESHOLD] (to K_max, while the world model is sure; the limit
+    is written by `itp world-model calibrate`), or budget:TOKENS[:HORIZON] (at most so many imagined tokens per episode,
+    asked for by the K-head, or by HORIZON)."""
     policy: str = ""
     """Policy checkpoint: a folder or a Hugging Face id; or a model to prompt: openai:URL, transformers:PATH_OR_ID."""
     world_model: str = ""
@@ -119,7 +121,7 @@ def check(config: Config) -> None:
         check_proposals,
         check_wkm,
     )
-    from itp.planners.horizon import check_horizon
+    from itp.planners.horizon_flag import check_horizon
     from itp.planners.prompt_factory import check_prompted
 
     _check_choice("--planner", config.planner, PLANNERS)

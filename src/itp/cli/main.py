@@ -65,6 +65,12 @@ COMMANDS = (
     Command(("label",), "itp.training.pseudo_label", "Label each expert step with its best horizon K (eq. 5)"),
     Command(("train", "warmup"), "itp.training.warmup", "Warm up the policy and its K-head on the labels (eq. 6)"),
     Command(("train", "a2c"), "itp.training.a2c", "Tune policy and K-head online with A2C (eqs. 7-8)"),
+    Command(
+        ("policy", "calibrate"),
+        "itp.policy.calibration",
+        "Find where the K-head asks for a share of the looks",
+        resumes=False,
+    ),
     Command(("world-model", "eval"), "itp.world_model.fidelity", "Measure how true the world model's words are"),
     Command(
         ("world-model", "calibrate"),

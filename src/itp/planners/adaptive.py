@@ -1,16 +1,64 @@
-"""Adaptive horizons beyond the paper: stop where the world model is unsure, and spend a budget where it helps most.
+"""Adaptive horizons beyond the paper: look where the policy is unsure, stop where the world model is, keep a budget.
 
-Both wrap into `HorizonChoice.limits` what can be known only while imagining; `itp.world_model.imagination` obeys them.
+The last two wrap into `HorizonChoice.limits` what can be known only while imagining; `itp.world_model.imagination`
+obeys them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import exp
+from typing import TYPE_CHECKING
 
+from itp.errors import ConfigError
 from itp.planners.horizon import HorizonChoice, HorizonSelector
-from itp.types import DecisionContext
+from itp.types import DecisionContext, ImaginedTrajectory, Usage
 from itp.world_model.imagination import Limits
+
+if TYPE_CHECKING:
+    from itp.policy.model import Policy
+
+
+class UnsureHorizon:
+    """k_max steps where the policy gives its likeliest admissible command less than a probability; no step elsewhere.
+
+    What a K-head has to be better than: it knows what the policy doubts, and nothing of what the policy does not know.
+    The planner scores the commands again, so a decision costs the policy twice.
+
+    Args:
+        policy: scores the commands, without foresight.
+        k_max: steps to imagine where it is unsure.
+        below: the probability.
+        name: as told in tables.
+    """
+
+    def __init__(self, policy: Policy, k_max: int, below: float, name: str) -> None:
+        self.policy, self.k_max, self.below, self.name = policy, k_max, below, name
+
+    def select(self, contexts: Sequence[DecisionContext]) -> list[HorizonChoice]:
+        """See `HorizonSelector.select`. Raises ConfigError where the environment lists no commands."""
+        if not all(context.admissible for context in contexts):
+            raise ConfigError(
+                f"--horizon {self.name} compares the commands that an environment lists, and this one lists none: "
+                "use learned, or share:S"
+            )
+        states = [context.state for context in contexts]
+        commands = [context.admissible or () for context in contexts]
+        scores = self.policy.score_actions(states, [ImaginedTrajectory()] * len(states), commands)
+        return [
+            HorizonChoice(
+                self.k_max if top_probability(score.logprobs) < self.below else 0,
+                usage=Usage(score.prompt_tokens, score.continuation_tokens, 1),
+            )
+            for score in scores
+        ]
+
+
+def top_probability(logprobs: Sequence[float]) -> float:
+    """Probability of the likeliest command among those whose log-probabilities are given, at least one."""
+    best = max(logprobs)
+    return 1 / sum(exp(logprob - best) for logprob in logprobs)
 
 
 class ConfidenceHorizon:

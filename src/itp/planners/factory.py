@@ -30,7 +30,7 @@ PLANNERS = ("act", "itp", "no-repeat", "wkm", *PROMPTED, "random", "expert")
 ACTION_MODES = ("score", "generate", "constrained")
 WRITTEN = ("generate", "constrained")
 """Modes in which a policy writes its commands itself."""
-HEADLESS = ("fixed:", "random", "confidence")
+HEADLESS = ("fixed:", "random", "unsure", "confidence")
 """Horizons that ask no K-head, and may be longer than its K_max."""
 FORESIGHTS = ("full", "last")
 DEFAULT_K_MAX = 5
@@ -42,7 +42,7 @@ class PlannerSpec:
 
     Attributes:
         planner: one of `PLANNERS`.
-        horizon: see `itp.planners.horizon.check_horizon`; ignored by `random` and `expert`, and fixed:0 for `act`.
+        horizon: see `itp.planners.horizon_flag.check_horizon`; ignored by `random` and `expert`, and fixed:0 for `act`.
         policy: checkpoint folder or Hugging Face id.
         world_model: checkpoint folder, Hugging Face id, `rules`, or `exact` (the engine itself).
         action: "score", "generate" or "constrained"; "" is generate for prompted models, else score.
@@ -189,7 +189,8 @@ def _build_model_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | No
             "--planner itp needs --world-model PATH (a folder written by `itp train world-model`) or rules"
         )
     from itp.lm.base import Sampling
-    from itp.planners.horizon import FixedHorizon, check_horizon, parse_horizon
+    from itp.planners.horizon import FixedHorizon
+    from itp.planners.horizon_flag import check_horizon, parse_horizon
     from itp.planners.itp import ItpPlanner
     from itp.policy.model import Policy
 
@@ -215,7 +216,12 @@ def _build_model_planner(spec: PlannerSpec, make_env: Callable[[], TextEnv] | No
         )
     k_max = spec.k_max if spec.k_max is not None else policy.config.k_max or DEFAULT_K_MAX
     horizon = parse_horizon(
-        spec.horizon, policy=policy, k_max=k_max, world_model=spec.world_model, max_steps=spec.max_steps
+        spec.horizon,
+        policy=policy,
+        k_max=k_max,
+        policy_path=spec.policy,
+        world_model=spec.world_model,
+        max_steps=spec.max_steps,
     )
     world_model = (parts.world_model or _world_model(spec, make_env)) if needs_world_model else None
     if spec.avoid and world_model is not None:

@@ -119,7 +119,7 @@ def check_prompted(spec: PlannerSpec) -> None:
             "--action score needs log-probabilities of whole commands, which servers do not give: leave it out"
         )
     if spec.planner == "itp-i":
-        from itp.planners.horizon import K_HEAD, check_horizon
+        from itp.planners.horizon_flag import K_HEAD, check_horizon
 
         check_horizon(spec.horizon, spec.k_max)
         if any(kind in K_HEAD for kind in spec.horizon.split(":")):
@@ -176,7 +176,7 @@ def _itp_i(
 
 
 def _horizon(spec: PlannerSpec, policy: PromptedPolicy, k_max: int) -> HorizonSelector:
-    from itp.planners.horizon import parse_horizon
+    from itp.planners.horizon_flag import parse_horizon
     from itp.planners.itp_i import PromptedHorizon
 
     return parse_horizon(

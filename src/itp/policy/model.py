@@ -44,6 +44,10 @@ class Control:
     values_B: torch.Tensor
     prompt_tokens: list[int]
 
+    def horizon_probs(self) -> list[list[float]]:
+        """p(K | s) of every state, in double precision: a sure head's 1 - p is far below single precision's."""
+        return self.horizon_logits_BK.cpu().double().softmax(-1).tolist()
+
 
 class Policy:
     """π(a | s, τ̂), and with heads p(K | s) and V(s).

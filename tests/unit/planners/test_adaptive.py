@@ -24,9 +24,8 @@ from itp.planners.horizon import (
     HorizonChoice,
     HorizonSelector,
     RandomHorizon,
-    check_horizon,
-    parse_horizon,
 )
+from itp.planners.horizon_flag import check_horizon, parse_horizon
 from itp.planners.itp import ItpPlanner
 from itp.planners.prompt_factory import PromptFlags
 from itp.rollout.lockstep import run_episodes
@@ -208,7 +207,8 @@ def test_contexts_say_what_their_own_episode_has_imagined() -> None:
 
 @pytest.mark.parametrize("spec", [
     "fixed:0", "random", "learned", "confidence", "confidence:-0.5", "confidence:0", "budget:500", "budget:500:fixed:2",
-    "budget:500:confidence:-1", "quantile:0.8", "budget:500:quantile:0.5",
+    "budget:500:confidence:-1", "quantile:0.8", "budget:500:quantile:0.5", "share:0.45", "share:.5", "unsure:0.3",
+    "budget:500:share:0.2",
 ])  # fmt: skip
 def test_allowed_horizons(spec: str) -> None:
     check_horizon(spec, 5)
@@ -229,6 +229,11 @@ def test_allowed_horizons(spec: str) -> None:
         ("quantile:1", "give a number between 0 and 1"),
         ("quantile:half", "give a number between 0 and 1"),
         ("quantile:nan", "give a number between 0 and 1"),
+        ("share", "give a share of the looks in hundredths behind the colon, such as share:0.45"),
+        ("share:0", "give a share of the looks in hundredths"),
+        ("share:1", "give a share of the looks in hundredths"),
+        ("share:0.455", "give a share of the looks in hundredths"),
+        ("unsure:nan", "give a share of the looks in hundredths behind the colon, such as unsure:0.45"),
         ("budget", "names no tokens per episode"),
         ("budget:0", "names no tokens per episode"),
         ("budget:-5", "names no tokens per episode"),
@@ -243,7 +248,7 @@ def test_horizons_that_cannot_be_are_refused(spec: str, message: str) -> None:
         check_horizon(spec, 5)
 
 
-@pytest.mark.parametrize("spec", ["learned", "sampled", "quantile:0.9", "budget:500:quantile:0.9"])
+@pytest.mark.parametrize("spec", ["learned", "sampled", "quantile:0.9", "share:0.4", "budget:500:quantile:0.9"])
 def test_a_prompted_model_has_no_k_head_to_read(spec: str) -> None:
     with pytest.raises(ConfigError, match=f"--horizon {spec} needs a K-head: use --planner itp, or --horizon prompted"):
         build_planner(PlannerSpec("itp-i", spec, policy="scripted:x"))

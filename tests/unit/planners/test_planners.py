@@ -11,7 +11,8 @@ import pytest
 
 from itp.errors import CheckpointError, ConfigError, EnvError
 from itp.planners.factory import PlannerSpec, build_planner
-from itp.planners.horizon import FixedHorizon, HorizonSelector, LearnedHorizon, RandomHorizon, parse_horizon
+from itp.planners.horizon import FixedHorizon, HorizonSelector, LearnedHorizon, RandomHorizon
+from itp.planners.horizon_flag import parse_horizon
 from itp.planners.itp import ItpPlanner
 from itp.planners.simple import ExpertPlanner, RandomPlanner
 from itp.state_text.prompts import PromptBuilder

@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 
 from itp.cli.demo_sets import choose_sets
 from itp.cli.main import main
+from itp.policy.calibration import stored_cut
 from itp.policy.model import Policy
 from itp.run_folder import write_text
 from itp.world_model.text import TextWorldModel
@@ -61,6 +62,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "data" / "expert.jsonl").write_text("")
     (folder / "wm" / "training.json").write_text(json.dumps({"metrics": {"eval_exact_h1": 0.5, "updates": 7}}))
     save_policy(folder / "policy" / "model", k_max=1)
+    cuts = {"schema_version": 1, "share": {"0.45": 0.9}, "unsure": None, "config": {"data": [str(folder / "valid")]}}
+    (folder / "policy" / "model" / "horizon_calibration.json").write_text(json.dumps(cuts))
     save_world_model(folder / "wm" / "model", max_observation_tokens=4, parent=str(folder / "wm" / "start"))
     (folder / "play.yaml").write_text(yaml.safe_dump(PLAY))
     (folder / "policy.md").write_text("It **acts**.\n\n## Limits\n\nToys only.\n")
@@ -99,6 +102,7 @@ def test_what_ships_is_small_and_gives_the_rounded_weights_scores(runs: Path, sh
         parameter.data = parameter.data.half().float()
     states = some_states(2)
     assert torch.equal(one.control(states).horizon_logits_BK, two.control(states).horizon_logits_BK)
+    assert stored_cut(str(shipped / "toy" / "policy"), "share:0.45") == 0.9
     assert TextWorldModel.load(str(shipped / "toy" / "world_model")).sampling.max_new_tokens == 4
     assert not [file for file in (shipped / "toy").rglob("*") if file.suffix in (".pt", ".bin", ".lock")]
 
