@@ -62,7 +62,7 @@ def test_a_very_sure_head_is_still_cut_where_it_should_be() -> None:
     policy = make_policy(k_max=1)
     assert policy.heads is not None
     with torch.no_grad():
-        policy.heads.horizon.bias += torch.tensor([30.0, 0.0])  # p(1 | s) of 1e-13: single precision calls p(0) 1
+        policy.heads.horizon.bias.add_(torch.tensor([30.0, 0.0]))  # p(1 | s) of 1e-13: single precision calls p(0) 1
     states = [state for trajectory in episodes(6) for state in trajectory.states()]
     cut = cuts(no_further_step(policy, states, 64))["0.50"]
     chosen = LearnedHorizon(policy, quantile=cut).select([DecisionContext(s) for s in states])
