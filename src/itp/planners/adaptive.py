@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import exp
 from typing import TYPE_CHECKING
 
 from itp.errors import ConfigError
 from itp.planners.horizon import HorizonChoice, HorizonSelector
+from itp.policy.calibration import top_probability
 from itp.types import DecisionContext, ImaginedTrajectory, Usage
 from itp.world_model.imagination import Limits
 
@@ -53,12 +53,6 @@ class UnsureHorizon:
             )
             for score in scores
         ]
-
-
-def top_probability(logprobs: Sequence[float]) -> float:
-    """Probability of the likeliest command among those whose log-probabilities are given, at least one."""
-    best = max(logprobs)
-    return 1 / sum(exp(logprob - best) for logprob in logprobs)
 
 
 class ConfidenceHorizon:

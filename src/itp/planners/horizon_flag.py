@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from itp.errors import ConfigError
 from itp.planners.adaptive import BudgetHorizon, ConfidenceHorizon, UnsureHorizon
 from itp.planners.horizon import FixedHorizon, HorizonSelector, LearnedHorizon, RandomHorizon
+from itp.policy.calibration import stored_cut
 
 if TYPE_CHECKING:
     from itp.policy.model import Policy
@@ -48,7 +49,6 @@ def parse_horizon(
     Raises:
         ConfigError: the value is not allowed, or does not fit the policy or the world model.
     """
-    from itp.policy.calibration import stored_cut
     from itp.world_model.calibration import stored_threshold
 
     check_horizon(spec, k_max)

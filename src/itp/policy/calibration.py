@@ -13,9 +13,11 @@ horizon_calibration.json beside the checkpoint.
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from math import exp
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,8 +103,6 @@ def draw_states(
     Raises:
         DataError: there are too few to tell a hundredth of them.
     """
-    import random
-
     found = [
         (state, step.admissible)
         for trajectory in trajectories
@@ -128,7 +128,6 @@ def best_command(
     policy: Policy, states: Sequence[tuple[State, tuple[str, ...] | None]], batch_size: int
 ) -> list[float]:
     """Probability of the likeliest of the listed commands of every state."""
-    from itp.planners.adaptive import top_probability
     from itp.types import ImaginedTrajectory
 
     found = []
@@ -138,6 +137,12 @@ def best_command(
         scores = policy.score_actions([state for state, _ in batch], nothing, [commands or () for _, commands in batch])
         found += [top_probability(score.logprobs) for score in scores]
     return found
+
+
+def top_probability(logprobs: Sequence[float]) -> float:
+    """Probability of the likeliest command among those whose log-probabilities are given, at least one."""
+    best = max(logprobs)
+    return 1 / sum(exp(logprob - best) for logprob in logprobs)
 
 
 def cuts(certainties: Sequence[float]) -> dict[str, float]:

@@ -12,11 +12,10 @@ import torch
 
 from itp.cli.main import main
 from itp.errors import ConfigError
-from itp.planners.adaptive import top_probability
 from itp.planners.factory import PlannerSpec, build_planner
 from itp.planners.horizon import LearnedHorizon
 from itp.planners.horizon_flag import parse_horizon
-from itp.policy.calibration import FILE, SHARES, best_command, cuts, no_further_step, stored_cut
+from itp.policy.calibration import FILE, SHARES, best_command, cuts, no_further_step, stored_cut, top_probability
 from itp.types import DecisionContext
 from models import episodes, make_policy, save_policy
 
