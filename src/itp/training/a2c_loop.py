@@ -120,11 +120,14 @@ class _Run:
         draw({f"a2c/{name}": value for name, value in metrics.items()}, update)
 
     def _evaluate(self, update: int) -> dict[str, float]:
-        """Greedy play of the validation cut; the weights with the best return, costs included, are kept."""
+        """Greedy play of the validation cut; the weights with the best return, costs included, are kept.
+
+        Those of the start count: where nothing beats them, they are the best.
+        """
         figures: dict[str, float] = {}
         if is_main():
             figures = evaluate(self.learner.policy, self.actor.world_model, self.cut, self.config)
-            if update and figures["eval_return"] > self.best:
+            if figures["eval_return"] > self.best:
                 self.best = figures["eval_return"]
                 self.learner.policy.save(self.config.out / "best", stage="a2c", parent=self.config.policy)
         return from_main(figures)
@@ -150,7 +153,7 @@ def _log(out: Path) -> Path:
 
 def _best_so_far(out: Path) -> float:
     records = [json.loads(line) for line in _log(out).read_text().splitlines()]
-    return max((r["eval_return"] for r in records if r["update"] and "eval_return" in r), default=-math.inf)
+    return max((r["eval_return"] for r in records if "eval_return" in r), default=-math.inf)
 
 
 def _saved(out: Path, update: int) -> Path:

@@ -655,6 +655,17 @@ def test_the_validation_cut_is_never_trained_on_and_the_best_checkpoint_is_kept(
     )
 
 
+def test_where_no_update_beats_the_start_the_best_weights_are_those_of_the_start(
+    tmp_path: Path, inputs: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = iter([0.5, 0.25, 0.5])
+    monkeypatch.setattr(a2c_loop, "evaluate", lambda *_: {"eval_success": 0.5, "eval_return": next(found)})
+    assert train(tmp_path, inputs, "--eval-every", "2", "--eval-episodes", "1990", "--max-steps", "1") == 0
+    start, best = Policy.load(inputs["policy"]), Policy.load(str(tmp_path / "best"))
+    for p, q in zip(start.lm.model.parameters(), best.lm.model.parameters(), strict=True):
+        assert torch.equal(p, q)
+
+
 def test_a_shorter_history_is_what_the_policy_reads_then_and_later(tmp_path: Path) -> None:
     policy = save_policy(tmp_path / "history", k_max=2, renderer="history-v1")
     out = tmp_path / "out"
