@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Any
 
 from itp import __version__
-from itp.errors import ItpError, RunFolderError
+from itp.errors import ConfigError, DataError, ItpError, RunFolderError
 
 CONFIG_NAME = "config.yaml"
 LOCK_NAME = ".lock"
@@ -174,6 +174,26 @@ def write_json(path: Path, content: Any) -> Path:
     """Write JSON in one piece: a reader sees the old file or the new one, never half of it."""
     text = json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     return write_text(path, text)
+
+
+def beside(flag: str, checkpoint: str, name: str, out: Path | None) -> Path:
+    """Where a command writes what belongs to a checkpoint: the file `name` in its folder, or `out` where it is given.
+
+    Args:
+        flag: the flag that names the checkpoint, for the message.
+        checkpoint: its folder.
+        name: the file's name there.
+        out: another place.
+
+    Raises:
+        ConfigError: the checkpoint is no folder, and `out` is not given.
+        DataError: the folder of `out` is not there.
+    """
+    if out is None and not Path(checkpoint).is_dir():
+        raise ConfigError(f"{flag} {checkpoint} is no folder to write {name} into: give --out FILE.json")
+    if out is not None and not out.parent.is_dir():
+        raise DataError(f"--out {out}: there is no folder {out.parent}")
+    return out or Path(checkpoint) / name
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -98,9 +98,8 @@ def check_horizon(spec: str, k_max: int | None = None) -> None:
 
     Args:
         spec: `fixed:K`, `random`, `learned`, `quantile:Q` (0 < Q < 1), `share:S` and `unsure:S` (S in hundredths,
-            0.01 to 0.99), `sampled`, `prompted`,
-            `confidence[:THRESHOLD]` (a mean log-probability, 0 or less) or `budget:TOKENS[:HORIZON]` (HORIZON is any of
-            the others).
+            0.01 to 0.99), `sampled`, `prompted`, `confidence[:THRESHOLD]` (a mean log-probability, 0 or less) or
+            `budget:TOKENS[:HORIZON]` (HORIZON is any of the others).
         k_max: largest K, where it is known.
 
     Raises:

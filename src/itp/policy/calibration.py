@@ -85,14 +85,12 @@ def run(config: Config) -> None:
 
 def _check(config: Config) -> Path:
     """Refuse flags that cannot work; returns the file to write."""
+    from itp.run_folder import beside
+
     for flag, value, least in (("--states", config.states, 0), ("--batch-size", config.batch_size, 1)):
         if value < least:
             raise ConfigError(f"{flag} {value} is too small: give at least {least}")
-    if config.out is None and not Path(config.policy).is_dir():
-        raise ConfigError(f"--policy {config.policy} is no folder to write {FILE} into: give --out FILE.json")
-    if config.out is not None and not config.out.parent.is_dir():
-        raise DataError(f"--out {config.out}: there is no folder {config.out.parent}")
-    return config.out or Path(config.policy) / FILE
+    return beside("--policy", config.policy, FILE, config.out)
 
 
 def draw_states(

@@ -90,6 +90,8 @@ def run(config: Config) -> None:
 
 def _check(config: Config) -> Path:
     """Refuse flags that cannot work; returns the file to write."""
+    from itp.run_folder import beside
+
     if config.world_model in ALWAYS_CERTAIN:
         raise ConfigError(
             f"--world-model {config.world_model} gives no log-probabilities: there is nothing to calibrate"
@@ -101,11 +103,7 @@ def _check(config: Config) -> Path:
     for flag, value, least in (("--transitions", config.transitions, 0), ("--bins", config.bins, 1)):
         if value < least:
             raise ConfigError(f"{flag} {value} is too small: give at least {least}")
-    if config.out is None and not Path(config.world_model).is_dir():
-        raise ConfigError(f"--world-model {config.world_model} is no folder to write {FILE} into: give --out FILE.json")
-    if config.out is not None and not config.out.parent.is_dir():
-        raise DataError(f"--out {config.out}: there is no folder {config.out.parent}")
-    return config.out or Path(config.world_model) / FILE
+    return beside("--world-model", config.world_model, FILE, config.out)
 
 
 def halves(trajectories: Sequence[Trajectory], limit: int, seed: int) -> tuple[list[Transition], list[Transition]]:
