@@ -19,15 +19,13 @@ from typing import TYPE_CHECKING
 from itp.errors import DataError
 from itp.planners.avoiding import CANDIDATES, COMMAND, first_warning, likeliest_first, returns, situations
 from itp.planners.proposals import PROPOSALS, propose
+from itp.training.labels import FLOOR
 from itp.types import ImaginedTrajectory, State
 from itp.world_model.imagination import imagine
 
 if TYPE_CHECKING:
     from itp.policy.model import Policy
     from itp.world_model.base import WorldModel
-
-FLOOR = math.log(1e-6)
-"""Score, in nats, of an expert action that the agent would not take at all."""
 
 
 def avoiding_scores(

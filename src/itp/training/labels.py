@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
@@ -15,6 +16,8 @@ from itp.types import ImaginedStep, ImaginedTrajectory, State
 
 LABEL_FILE = "labels.jsonl"
 HISTOGRAM_FILE = "histogram.json"
+FLOOR = round(math.log(1e-6), 5)
+"""Score, in nats, of an expert action that the agent would not take at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,17 @@ class LabelledState:
     def __post_init__(self) -> None:
         if not self.candidates:
             object.__setattr__(self, "candidates", tuple(range(len(self.scores))))
+
+    @property
+    def barred(self) -> bool:
+        """Whether the shortest look already has the agent pass over the expert's own action (`itp label --avoid`).
+
+        Often that action leads back to where the episode has been. Eq. 5 then says "do not look", whatever the policy
+        would do instead: walk in a circle, or lose the game for good.
+        """
+        score_of = dict(zip(self.candidates, self.scores, strict=True))
+        shortest = min((k for k in score_of if k > 0), default=0)
+        return score_of.get(shortest, 0.0) <= FLOOR < score_of.get(0, FLOOR)
 
 
 def best_horizon(

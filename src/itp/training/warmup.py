@@ -68,6 +68,9 @@ class Config:
     """Discount of these returns."""
     lambda_step: float = 0.01
     """Cost of a step in them."""
+    drop_barred: bool = False
+    """Teach the K-head nothing in states whose expert action a looking agent would pass over itself (`itp label
+    --avoid`): eq. 5 says K = 0 there, whatever the policy would do instead."""
     balance: bool = False
     """Weight the K-head's loss by the inverse frequency of each K (at most 10 to 1)."""
     optim: Optimisation = field(default_factory=lambda: Optimisation(lr=3e-4, epochs=2, batch_size=64))
@@ -148,12 +151,13 @@ def warmup_rows(labels: Sequence[LabelledState], policy: Policy, config: Config)
                 horizon = best_horizon(label.scores, config.lambda_k, label.candidates, allowed)
             if horizon > config.k_max:
                 raise ConfigError(f"a label has K={horizon}, beyond --k-max {config.k_max}: raise it, or label again")
+            known = NO_LABEL if config.drop_barred and label.barred else horizon
             uniform = config.foresight == "uniform" or (config.foresight == "mixed" and draw.random() < 0.5)
             length = draw.randint(0, min(config.k_max, len(label.foresight))) if uniform else horizon
             row, control = foresight_row(
                 policy.lm.encode, policy.prompts, label.state, label.foresight.prefix(length), label.action
             )
-            rows.append(_row(row, control, horizon))
+            rows.append(_row(row, control, known))
     return rows + _replayed(round(config.replay * len(rows)), policy, config, draw)
 
 

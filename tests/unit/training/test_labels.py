@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,9 @@ from itp.cli.main import main
 from itp.errors import ConfigError, DataError
 from itp.trace.store import TraceStore
 from itp.training import pseudo_label
-from itp.training.labels import best_horizon, read_labels
+from itp.training.labels import FLOOR, LabelledState, best_horizon, read_labels
 from itp.training.pseudo_label import Config, _Item, label_states
-from itp.types import Trajectory
+from itp.types import ImaginedTrajectory, Trajectory
 from models import ScriptedPolicy, ScriptedWorldModel, episodes, make_policy, save_policy
 
 
@@ -36,6 +37,27 @@ from models import ScriptedPolicy, ScriptedWorldModel, episodes, make_policy, sa
 )
 def test_best_horizon_is_the_shortest_arg_max_of_eq_5(scores: list[float], lambda_k: float, best: int) -> None:
     assert best_horizon(scores, lambda_k) == best
+
+
+@pytest.mark.parametrize(
+    ("scores", "candidates", "barred"),
+    [
+        ((-1.0, FLOOR), (0, 1), True),
+        ((-1.0, math.log(1e-6), -0.5), (0, 1, 2), True),
+        ((-1.0, -0.5, FLOOR), (0, 1, 2), False),  # it is a later step of the imagination that warns
+        ((-1.0, FLOOR), (0, 3), True),
+        ((FLOOR, FLOOR), (0, 1), False),  # the policy alone would not take it either
+        ((-1.0, -13.0), (0, 1), False),
+        ((-1.0,), (0,), False),
+        ((FLOOR,), (2,), False),
+        ((), (), False),
+    ],
+)
+def test_a_state_is_barred_where_the_shortest_look_passes_over_the_experts_action(
+    scores: tuple[float, ...], candidates: tuple[int, ...], barred: bool
+) -> None:
+    state = episodes(1)[0].states()[0]
+    assert LabelledState(state, "look", ImaginedTrajectory(), scores, 0, candidates).barred is barred
 
 
 def test_best_horizon_is_that_of_brute_force_over_any_candidates() -> None:

@@ -17,7 +17,7 @@ from itp.lm.tokens import END
 from itp.policy.heads import PolicyHeads
 from itp.policy.model import Policy
 from itp.state_text.renderers import RENDERERS
-from itp.training.labels import LABEL_FILE, LabelledState, append_labels
+from itp.training.labels import FLOOR, LABEL_FILE, LabelledState, append_labels
 from itp.training.sft import Optimisation
 from itp.training.warmup import NO_LABEL, Config, _class_weights, _train, imbalance, return_of, warmup_rows
 from itp.types import ImaginedTrajectory, StopReason
@@ -76,6 +76,18 @@ def test_rows_hold_k_the_action_and_a_foresight_of_that_length(tmp_path: Path) -
         assert decode([token for token in row["labels"] if token >= 0]) == label.action + END
         control = policy.lm.encode(policy.prompts.control(label.state))
         assert row["input_ids"][: row["control"] + 1] == control
+
+
+def test_a_state_whose_expert_action_is_barred_teaches_the_action_and_no_k_where_that_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    policy, (barred, open_) = make_policy(k_max=2), labelled(2)
+    labels = [replace(barred, scores=(-1.0, FLOOR, FLOOR), horizon=0), open_]
+    kept = warmup_rows(labels, policy, settings(tmp_path))
+    dropped = warmup_rows(labels, policy, replace(settings(tmp_path), drop_barred=True))
+    assert [row["horizon"] for row in kept] == [0, 2]
+    assert [row["horizon"] for row in dropped] == [NO_LABEL, 2]
+    assert [row["labels"] for row in kept] == [row["labels"] for row in dropped]
 
 
 def lengths(config: Config, draws: int = 40) -> Counter[int]:
