@@ -97,8 +97,6 @@ class Config(EnvFlags):
     """Gradient norm limit."""
     temperature: float = 0.7
     """Sampling temperature of actions."""
-    horizon_temperature: float = 1.0
-    """Sampling temperature of K: above 1 a K-head that is sure of itself tries the other horizons, too."""
     top_p: float = 0.9
     """Nucleus of generated actions."""
     action_tokens: int = 16
@@ -201,9 +199,8 @@ def _check(config: Config) -> None:
             given = getattr(config, name)
             raise ConfigError(f"--{name.replace('_', '-')} {given} is too small: give {bound} or more")
     check_logger(config.log)
-    for flag, value in (("temperature", config.temperature), ("horizon-temperature", config.horizon_temperature)):
-        if value <= 0:
-            raise ConfigError(f"--{flag} {value} is too small: exploration needs a value above 0")
+    if config.temperature <= 0:
+        raise ConfigError(f"--temperature {config.temperature} is too small: exploration needs a value above 0")
     if not 0 < config.top_p <= 1:
         raise ConfigError(f"--top-p {config.top_p} is not allowed: give a share above 0, up to 1")
     if config.history_steps is not None and config.history_steps < 1:

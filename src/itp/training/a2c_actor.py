@@ -139,7 +139,7 @@ class Actor:
     def _step(self) -> list[Transition]:
         states = self._states()
         control = self.policy.control(states)
-        horizons = self._draw((control.horizon_logits_BK / self.config.horizon_temperature).softmax(-1))
+        horizons = self._draw(control.horizon_logits_BK.softmax(-1))
         if self.config.avoid:
             transitions, commands, imagined = self._look_first(states, horizons)
         else:

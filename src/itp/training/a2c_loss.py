@@ -114,7 +114,7 @@ def a2c_losses(
     device = output.values_B.device
     action_logprobs = [_distribution(scores, config) for scores in output.action_logprobs]
     taken = torch.stack([logprobs[row.action] for logprobs, row in zip(action_logprobs, rows, strict=True)])
-    k_logprobs_BK = (output.horizon_logits_BK / config.horizon_temperature).log_softmax(-1)
+    k_logprobs_BK = output.horizon_logits_BK.log_softmax(-1)
     chosen = torch.tensor([row.horizon for row in rows], device=device)
     k_taken = k_logprobs_BK.gather(-1, chosen[:, None]).squeeze(-1)
     parts = {
@@ -154,7 +154,7 @@ def _divergence(
 ) -> torch.Tensor:
     with torch.no_grad():
         start = forward_rows(rows, reference, config)
-        start_k_BK = (start.horizon_logits_BK / config.horizon_temperature).log_softmax(-1)
+        start_k_BK = start.horizon_logits_BK.log_softmax(-1)
         start_actions = [_distribution(scores, config) for scores in start.action_logprobs]
     parts = []
     for now, then in zip(action_logprobs, start_actions, strict=True):

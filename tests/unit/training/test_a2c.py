@@ -49,7 +49,7 @@ def transitions(policy: Policy) -> list[Transition]:
 
 
 def test_losses_are_those_of_eq_8_for_the_sampled_action_at_the_sampling_temperature() -> None:
-    policy, settings = make_policy(k_max=2), config(temperature=0.7, horizon_temperature=3.0)
+    policy, settings = make_policy(k_max=2), config(temperature=0.7)
     rows, advantages, targets = transitions(policy), torch.tensor([1.0, -2.0, 0.5]), torch.tensor([0.1, 0.2, 0.3])
     with torch.no_grad():
         losses = a2c_losses(rows, advantages, targets, policy, settings)
@@ -58,7 +58,7 @@ def test_losses_are_those_of_eq_8_for_the_sampled_action_at_the_sampling_tempera
         scores = np.array(policy.score_actions([row.state], [row.foresight], [COMMANDS[: k + 2]])[0].logprobs)
         weights = np.exp(scores / 0.7 - (scores / 0.7).max())
         control = policy.control([row.state])
-        probs_k = (control.horizon_logits_BK[0] / 3).softmax(-1).numpy()
+        probs_k = control.horizon_logits_BK[0].softmax(-1).numpy()
         total -= advantage * (np.log(probs_k[row.horizon]) + np.log(weights[row.action] / weights.sum())) / 3
         errors.append((float(control.values_B[0]) - target) ** 2)
         entropies.append(-(probs_k * np.log(probs_k)).sum())
@@ -280,7 +280,7 @@ def test_what_a_policy_writes_is_held_to_the_environments_commands() -> None:
 
 def test_gradients_of_the_loss_are_those_of_a_plain_float64_computation() -> None:
     policy = make_policy(k_max=2, fresh=True)
-    settings = config(temperature=0.7, horizon_temperature=2.0, alpha=0.7, beta=0.05, action_entropy=0.03)
+    settings = config(temperature=0.7, alpha=0.7, beta=0.05, action_entropy=0.03)
     rows, advantages, targets = transitions(policy), torch.tensor([1.0, -2.0, 0.5]), torch.tensor([0.1, 0.2, 0.3])
     assert policy.heads is not None
     a2c_losses(rows, advantages, targets, policy, settings)["loss"].backward()
@@ -300,7 +300,7 @@ def test_gradients_of_the_loss_are_those_of_a_plain_float64_computation() -> Non
         actions = (torch.stack(scores) / 0.7).log_softmax(-1)  # pyright: ignore[reportArgumentType]
         control = policy.lm.encode(policy.prompts.control(row.state))
         hidden = model(torch.tensor([control]), output_hidden_states=True).hidden_states[-1][0, -1]
-        ks = (horizon(hidden) / 2).log_softmax(-1)
+        ks = horizon(hidden).log_softmax(-1)
         total = total - advantages[k] * (ks[row.horizon] + actions[row.action]) / 3
         total = total + 0.7 * (value(hidden)[0] - targets[k]) ** 2 / 3
         total = total + 0.05 * (ks.exp() * ks).sum() / 3 + 0.03 * (actions.exp() * actions).sum() / 3
@@ -550,7 +550,6 @@ def test_evaluation_splits_are_refused(
         (["--action", "generate", "--avoid", "x", "--proposals", "0"], "--proposals 0: give at least 1"),
         (["--action", "generate", "--action-entropy", "0.1"], "--action-entropy needs --action score"),
         (["--eval-every", "1", "--eval-episodes", "2000"], "--eval-episodes 2000 leaves no task to train on"),
-        (["--horizon-temperature", "0"], "--horizon-temperature 0.0 is too small: exploration needs a value above 0"),
         (["--temperature", "0"], "--temperature 0.0 is too small: exploration needs a value above 0"),
     ],
 )
