@@ -97,7 +97,13 @@ def report(path: Path) -> None:
         mean = sum(scores) / len(scores)
         rows.append({"k": k, "labels": counts[k], "share": counts[k] / len(labels), "mean_score": mean})
         print(f"K={k}  {counts[k]:6d} labels ({counts[k] / len(labels):5.1%})  mean log π(a*) {mean:8.3f}", flush=True)
-    (path / HISTOGRAM_FILE).write_text(json.dumps({"labels": len(labels), "by_k": rows}, indent=2) + "\n")
+    barred = sum(label.barred for label in labels)
+    if barred:
+        share = barred / len(labels)
+        print(f"looking bars a* itself in {barred} states ({share:.1%}): `itp train warmup --drop-barred`", flush=True)
+    (path / HISTOGRAM_FILE).write_text(
+        json.dumps({"labels": len(labels), "barred": barred, "by_k": rows}, indent=2) + "\n"
+    )
 
 
 def _to_dict(label: LabelledState) -> dict[str, Any]:

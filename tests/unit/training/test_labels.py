@@ -15,7 +15,16 @@ from itp.cli.main import main
 from itp.errors import ConfigError, DataError
 from itp.trace.store import TraceStore
 from itp.training import pseudo_label
-from itp.training.labels import FLOOR, LabelledState, best_horizon, read_labels
+from itp.training.labels import (
+    FLOOR,
+    HISTOGRAM_FILE,
+    LABEL_FILE,
+    LabelledState,
+    append_labels,
+    best_horizon,
+    read_labels,
+    report,
+)
 from itp.training.pseudo_label import Config, _Item, label_states
 from itp.types import ImaginedTrajectory, Trajectory
 from models import ScriptedPolicy, ScriptedWorldModel, episodes, make_policy, save_policy
@@ -58,6 +67,20 @@ def test_a_state_is_barred_where_the_shortest_look_passes_over_the_experts_actio
 ) -> None:
     state = episodes(1)[0].states()[0]
     assert LabelledState(state, "look", ImaginedTrajectory(), scores, 0, candidates).barred is barred
+
+
+def test_the_report_says_in_how_many_states_the_experts_action_is_barred(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    states = episodes(1)[0].states()[:2]
+    for name, last, count in (("none", -0.5, 0), ("one", FLOOR, 1)):
+        scores = [(-1.0, -0.5), (-1.0, last)]
+        labels = [LabelledState(s, "look", ImaginedTrajectory(), row, 0) for s, row in zip(states, scores, strict=True)]
+        (tmp_path / name).mkdir()
+        append_labels(tmp_path / name / LABEL_FILE, labels)
+        report(tmp_path / name)
+        assert json.loads((tmp_path / name / HISTOGRAM_FILE).read_text())["barred"] == count
+        assert ("bars a* itself in 1 states (50.0%)" in capsys.readouterr().out) is bool(count)
 
 
 def test_best_horizon_is_that_of_brute_force_over_any_candidates() -> None:
