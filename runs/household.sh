@@ -7,10 +7,10 @@ source "$(dirname "$0")/common.sh"
 
 if [[ $size == cpu ]]; then
   games=4000 rollouts=8000 policy_base=scratch:tiny wm_base=scratch:small wm_epochs=0.25
-  epochs=1 plays=2400 states=24000 updates=30
+  epochs=1 plays=2400 states=24000 plays_2=4800 states_2=36000 updates=30
 else
   games=20000 rollouts=40000 policy_base=scratch:base wm_base=scratch:base wm_epochs=1
-  epochs=2 plays=4800 states=48000 updates=200
+  epochs=2 plays=4800 states=48000 plays_2=9600 states_2=72000 updates=200
 fi
 family=(--env household --env-option family=irreversible episodes=$rollouts)
 look=(--avoid "is gone for good" "breaks for good" "locks for good")
@@ -31,19 +31,24 @@ world_model=$!
   --out "$out/policy"
 
 # 4. Labels (eq. 5) on the policy's own states, and warm-up (eq. 6). One step ahead is as far as looking pays here. Twice:
-# a policy that has been warmed up makes other mistakes, and the second labels are of these.
-own=("${family[@]}" --behaviour policy --epsilon 0 --max-steps 20 --episodes $plays --keep-commands "${device[@]}")
+# a policy that has been warmed up makes other mistakes, and the second labels are of these. They are more, since a K-head
+# finds in new games what it has seen in many, and say nothing of K where looking bars the expert's own action.
+own=("${family[@]}" --behaviour policy --epsilon 0 --max-steps 20 --keep-commands "${device[@]}")
 label=("${world[@]}" "${look[@]}" --k-max 1 --lambda-k 0.1 --seed "$seed" "${device[@]}")
 warm=(--data "$out/data" --k-max 1 --foresight label --replay 0.3 --balance --eta 1 --epochs 2 --batch-size 32 --lr 3e-4)
-"$itp" collect "${own[@]}" --policy "$out/policy/model" --seed $((10 + seed)) --out "$out/play"
+"$itp" collect "${own[@]}" --episodes $plays --policy "$out/policy/model" --seed $((10 + seed)) --out "$out/play"
 "$itp" label --data "$out/play" --policy "$out/policy/model" "${label[@]}" --states $states --out "$out/labels"
 echo "world model: waiting for $out/world_model.log"
 wait $world_model || refuse "the world model failed: see $out/world_model.log"
 train warmup --labels "$out/labels" --policy "$out/policy/model" "${warm[@]}" --seed "$seed" --out "$out/warmup"
-halves play-2 "${own[@]}" --policy "$out/warmup/model" --seed $((20 + seed))
-"$itp" label --data "$out"/play-2-[12] --policy "$out/warmup/model" "${label[@]}" --states $((states / 2)) \
-  --out "$out/labels-2"
-train warmup --labels "$out/labels-2" --policy "$out/warmup/model" "${warm[@]}" --seed "$seed" --out "$out/warmup-2"
+halves play-2 "${own[@]}" --episodes $plays_2 --policy "$out/warmup/model" --seed $((20 + seed))
+label+=(--policy "$out/warmup/model" --states $((states_2 / 2)))
+"$itp" label --data "$out/play-2-2" "${label[@]}" --out "$out/labels-2-2" > "$out/labels-2-2.log" 2>&1 &
+second_half=$!
+"$itp" label --data "$out/play-2-1" "${label[@]}" --out "$out/labels-2-1"
+wait $second_half || refuse "the labels of the second half failed: see $out/labels-2-2.log"
+train warmup --labels "$out"/labels-2-[12] --policy "$out/warmup/model" --drop-barred "${warm[@]}" --seed "$seed" \
+  --out "$out/warmup-2"
 
 # 5. A2C (eqs. 7-8): which decisions are worth a look ahead? The world model is frozen.
 train a2c "${family[@]}" --policy "$out/warmup-2/model" "${world[@]}" "${look[@]}" --max-steps 30 --envs 32 \
