@@ -43,11 +43,12 @@ class LabelledState:
         """Whether the shortest look already has the agent pass over the expert's own action (`itp label --avoid`).
 
         Often that action leads back to where the episode has been. Eq. 5 then says "do not look", whatever the policy
-        would do instead: walk in a circle, or lose the game for good.
+        would do instead: walk in a circle, or lose the game for good. Only that floor itself says so: a long action
+        scored behind a foresight can be less likely than that.
         """
         score_of = dict(zip(self.candidates, self.scores, strict=True))
         shortest = min((k for k in score_of if k > 0), default=0)
-        return score_of.get(shortest, 0.0) <= FLOOR < score_of.get(0, FLOOR)
+        return round(score_of.get(shortest, 0.0), 5) == FLOOR < score_of.get(0, FLOOR)
 
 
 def best_horizon(

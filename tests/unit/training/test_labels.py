@@ -57,6 +57,7 @@ def test_best_horizon_is_the_shortest_arg_max_of_eq_5(scores: list[float], lambd
         ((-1.0, FLOOR), (0, 3), True),
         ((FLOOR, FLOOR), (0, 1), False),  # the policy alone would not take it either
         ((-1.0, -13.0), (0, 1), False),
+        ((-12.0, -15.0), (0, 1), False),  # unlikely behind a foresight, and barred by nothing
         ((-1.0,), (0,), False),
         ((FLOOR,), (2,), False),
         ((), (), False),
