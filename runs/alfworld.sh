@@ -21,16 +21,15 @@ fi
 "$itp" collect "${games[@]}" --epsilon 0.1 0.3 0.6 --max-steps 40 --seed "$seed" --out "$out/data"
 
 # 2. The world model (eq. 1), trained beside 3. the policy: imitation, then DAgger on its own states.
-"$itp" train world-model --data "$out"/data/expert-0.3.jsonl "$out"/data/expert-0.6.jsonl --base $base \
-  --epochs $wm_epochs --batch-size $wm_batch --lr 1.5e-3 --max-observation-tokens 64 --seed "$seed" \
-  --out "$out/world_model" > "$out/world_model.log" 2>&1 &
-world_model=$!
+beside world_model "$itp" train world-model --data "$out"/data/expert-0.3.jsonl "$out"/data/expert-0.6.jsonl \
+  --base $base --epochs $wm_epochs --batch-size $wm_batch --lr 1.5e-3 --max-observation-tokens 64 --seed "$seed" \
+  --out "$out/world_model"
 "$itp" train policy --data "$out"/data/expert-0.1.jsonl "$out"/data/expert-0.3.jsonl --base $base --epochs $epochs \
   --batch-size 64 --seed "$seed" --out "$out/imitation"
 halves dagger "${games[@]}" --behaviour policy --policy "$out/imitation/model" --epsilon 0 --max-steps 30 \
   --episodes $episodes --seed "$seed" "${device[@]}"
 echo "world model: waiting for $out/world_model.log"
-wait $world_model || refuse "the world model failed: see $out/world_model.log"
+await world_model
 train policy --data "$out"/data/expert-0.1.jsonl "$out"/dagger-[12] --base "$out/imitation/model" --epochs $epochs \
   --batch-size 64 --lr 1e-3 --seed "$seed" --out "$out/policy"
 

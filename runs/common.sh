@@ -28,6 +28,19 @@ fi
 # What runs in the background must not outlive the recipe (a script's background jobs do not hear Ctrl-C).
 trap 'jobs -p | xargs -r kill 2> /dev/null || true' EXIT
 
+# Starts a stage beside those that follow, its output in OUT/NAME.log; `await NAME` stands before what needs it.
+declare -A started=()
+beside() { # NAME COMMAND...
+  local name=$1
+  shift
+  mkdir -p "$(dirname "$out/$name")"
+  "$@" > "$out/$name.log" 2>&1 &
+  started[$name]=$!
+}
+await() { # NAME
+  wait "${started[$1]}" || refuse "$1 failed: see $out/$1.log"
+}
+
 # Plays two halves of what the flags say side by side, into OUT/NAME-1 and OUT/NAME-2.
 halves() { # NAME FLAG...
   local name=$1
@@ -37,11 +50,9 @@ halves() { # NAME FLAG...
 shards() { # NAME SHARD SHARD FLAG...: the same for other parts than halves
   local name=$1 first=$2 second=$3
   shift 3
-  mkdir -p "$out"
-  "$itp" collect "$@" --shard "$second" --out "$out/$name-2" > "$out/$name-2.log" 2>&1 &
-  local other=$!
+  beside "$name-2" "$itp" collect "$@" --shard "$second" --out "$out/$name-2"
   "$itp" collect "$@" --shard "$first" --out "$out/$name-1"
-  wait $other || refuse "the second half of the play failed: see $out/$name-2.log"
+  await "$name-2"
 }
 
 # One stage at a time trains here: on a CPU in two processes, on the same rows in the same order as in one.
@@ -60,15 +71,14 @@ row() { # NAME FLAG...
   local name=$1
   shift
   [[ ${#rows[@]} -lt 2 ]] || finish_row
-  mkdir -p "$out/$into"
   echo "$name: plays, see $out/$into/$name.log"
-  "$itp" eval "${table[@]}" "${device[@]}" "$@" --out "$out/$into/$name" > "$out/$into/$name.log" 2>&1 &
-  rows+=("$! $name")
+  beside "$into/$name" "$itp" eval "${table[@]}" "${device[@]}" "$@" --out "$out/$into/$name"
+  rows+=("$into/$name")
 }
 finish_row() { # the oldest
-  local pid=${rows[0]% *} name=${rows[0]#* }
+  local name=${rows[0]}
   rows=("${rows[@]:1}")
-  wait "$pid" || refuse "$name failed: see $out/$into/$name.log"
+  await "$name"
 }
 finish_rows() {
   while [[ ${#rows[@]} -gt 0 ]]; do finish_row; done

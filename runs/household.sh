@@ -23,10 +23,9 @@ world=(--world-model rules) # the rule-based memory: learned world models of the
   --out "$out/rollouts"
 
 # 2. The world model (eq. 1), trained beside 3. the policy: imitation.
-"$itp" train world-model --data "$out/rollouts" --renderer memory-v1 --base $wm_base --epochs $wm_epochs --batch-size 64 \
-  --lr 2e-3 --max-observation-tokens 64 --eval-episodes 4 --seed "$seed" --out "$out/world_model" \
-  > "$out/world_model.log" 2>&1 &
-world_model=$!
+beside world_model "$itp" train world-model --data "$out/rollouts" --renderer memory-v1 --base $wm_base \
+  --epochs $wm_epochs --batch-size 64 --lr 2e-3 --max-observation-tokens 64 --eval-episodes 4 --seed "$seed" \
+  --out "$out/world_model"
 "$itp" train policy --data "$out/data" --base $policy_base --lr 3e-3 --epochs $epochs --batch-size 64 --seed "$seed" \
   --out "$out/policy"
 
@@ -39,14 +38,13 @@ warm=(--data "$out/data" --k-max 1 --foresight label --replay 0.3 --balance --et
 "$itp" collect "${own[@]}" --episodes $plays --policy "$out/policy/model" --seed $((10 + seed)) --out "$out/play"
 "$itp" label --data "$out/play" --policy "$out/policy/model" "${label[@]}" --states $states --out "$out/labels"
 echo "world model: waiting for $out/world_model.log"
-wait $world_model || refuse "the world model failed: see $out/world_model.log"
+await world_model
 train warmup --labels "$out/labels" --policy "$out/policy/model" "${warm[@]}" --seed "$seed" --out "$out/warmup"
 halves play-2 "${own[@]}" --episodes $plays_2 --policy "$out/warmup/model" --seed $((20 + seed))
 label+=(--policy "$out/warmup/model" --states $((states_2 / 2)))
-"$itp" label --data "$out/play-2-2" "${label[@]}" --out "$out/labels-2-2" > "$out/labels-2-2.log" 2>&1 &
-second_half=$!
+beside labels-2-2 "$itp" label --data "$out/play-2-2" "${label[@]}" --out "$out/labels-2-2"
 "$itp" label --data "$out/play-2-1" "${label[@]}" --out "$out/labels-2-1"
-wait $second_half || refuse "the labels of the second half failed: see $out/labels-2-2.log"
+await labels-2-2
 train warmup --labels "$out"/labels-2-[12] --policy "$out/warmup/model" --drop-barred "${warm[@]}" --seed "$seed" \
   --out "$out/warmup-2"
 

@@ -91,6 +91,9 @@ def open_run(
 ) -> RunFolder:
     """Create a run folder, or open it again to resume the same run.
 
+    A setting that the folder's itp did not know yet is the same where it has its default: a new setting's default does
+    what was done before there was one.
+
     Args:
         out: the folder.
         config: the command's settings: a mapping or a dataclass. Paths, enums and tuples are stored as plain YAML.
@@ -119,7 +122,7 @@ def open_run(
     try:
         resumed = (path / CONFIG_NAME).exists()
         if resumed:
-            _check_same(path, command, settings, ignore)
+            _check_same(path, command, settings, ignore, _flat(_defaults(config), ignore))
         else:
             _write_config(path, command, settings)
     except BaseException:
@@ -241,20 +244,34 @@ def _write_config(path: Path, command: str, settings: dict[str, Any]) -> None:
     write_text(path / CONFIG_NAME, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
-def _check_same(path: Path, command: str, settings: dict[str, Any], ignore: Sequence[str]) -> None:
+def _check_same(
+    path: Path, command: str, settings: dict[str, Any], ignore: Sequence[str], defaults: Mapping[str, Any]
+) -> None:
     stored = read_config(path)
     if stored["command"] != command:
         raise RunFolderError(
             f"--out {path} holds a run of `itp {stored['command']}`, not of `itp {command}`: name another folder"
         )
     before, settings = _flat(stored["config"], ignore), _flat(settings, ignore)
-    differing = [key for key in {**before, **settings} if before.get(key, _ABSENT) != settings.get(key, _ABSENT)]
+    known = {**defaults, **before}
+    differing = [key for key in {**before, **settings} if known.get(key, _ABSENT) != settings.get(key, _ABSENT)]
     if differing:
         pairs = ", ".join(f"{key}: {_shown(before, key)} there, {_shown(settings, key)} now" for key in differing)
         raise RunFolderError(
             f"--out {path} holds a run with other settings ({pairs}): "
             "give the same values to resume it, or another --out"
         )
+
+
+def _defaults(config: Any) -> dict[str, Any]:
+    """The settings of a dataclass that have a default, with it; of a mapping none."""
+    defaults: dict[str, Any] = {}
+    for field in dataclasses.fields(config) if dataclasses.is_dataclass(config) else ():
+        if field.default is not dataclasses.MISSING:
+            defaults[field.name] = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            defaults[field.name] = field.default_factory()
+    return plain(defaults)
 
 
 def _flat(settings: Mapping[str, Any], ignore: Sequence[str]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -58,6 +58,41 @@ def test_other_settings_are_refused_with_both_values(tmp_path: Path) -> None:
     assert "new: (not set) there, None now" in message
     assert "seed" not in message
     assert "another --out" in message
+
+
+@dataclass
+class Group:
+    lr: float = 0.1
+    warm: bool = False
+
+
+@dataclass
+class Later(Settings):
+    drop: bool = False
+    extra: tuple[str, ...] = ()
+    optim: Group = field(default_factory=lambda: Group(warm=True))
+
+
+def test_a_setting_of_a_later_version_is_the_same_at_its_default(tmp_path: Path) -> None:
+    open_run(tmp_path, {"lr": 0.1, "data": ["a", "b"], "name": None}, command="x").close()
+    with open_run(tmp_path, Later(tmp_path), command="x") as folder:
+        assert folder.resumed
+    changed = {
+        "drop": (Later(tmp_path, drop=True), "(drop: (not set) there, True now)"),
+        "extra": (Later(tmp_path, extra=("z",)), "(extra: (not set) there, ['z'] now)"),
+        "in a group": (Later(tmp_path, optim=Group()), "(warm: (not set) there, False now)"),
+        "the old one": (Later(tmp_path, name="n"), "(name: None there, 'n' now)"),
+    }
+    for settings, shown in changed.values():
+        with pytest.raises(RunFolderError) as caught:
+            open_run(tmp_path, settings, command="x")
+        assert shown in str(caught.value)
+
+
+def test_a_setting_of_a_later_version_is_not_dropped_by_an_older_one(tmp_path: Path) -> None:
+    open_run(tmp_path, Later(tmp_path), command="x").close()
+    with pytest.raises(RunFolderError, match=r"drop: False there, \(not set\) now"):
+        open_run(tmp_path, Settings(tmp_path), command="x")
 
 
 def test_ignored_settings_may_differ(tmp_path: Path) -> None:

@@ -66,17 +66,9 @@ def evaluate(config: Config, planner: Planner | None = None) -> tuple[dict[str, 
     # On a fresh folder the planner comes first, so that a refused checkpoint leaves no half-made run behind.
     if planner is None and config.cluster.executor == "local" and not (config.out / CONFIG_NAME).is_file():
         planner = make_planner(config)
-    with open_run(config.out, settings_of(config), command="eval", ignore=MAY_DIFFER) as folder:
+    with open_run(config.out, config, command="eval", ignore=MAY_DIFFER) as folder:
         trajectories = play(config, folder, tasks, planner)
         return write_results(config, folder, trajectories), trajectories
-
-
-def settings_of(config: Config) -> dict[str, Any]:
-    """What the run folder remembers: a run that is no shard looks as runs did before there were any."""
-    from itp.run_folder import plain
-
-    settings = plain(config)
-    return settings if config.shard else {key: value for key, value in settings.items() if key != "shard"}
 
 
 def all_tasks(config: Config) -> list[str]:

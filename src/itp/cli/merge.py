@@ -16,7 +16,7 @@ from typing import Any
 
 import tyro
 
-from itp.cli.eval import MAY_DIFFER, TRACES_NAME, all_tasks, report, settings_of, write_results
+from itp.cli.eval import MAY_DIFFER, TRACES_NAME, all_tasks, report, write_results
 from itp.cli.eval_flags import Config as EvalConfig
 from itp.cli.flags import config_from
 from itp.errors import ConfigError, DataError, RunFolderError
@@ -79,7 +79,7 @@ def merge(shards: tuple[Path, ...] | list[Path], out: Path) -> None:
         few = ", ".join(lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
         raise DataError(f"shard {', '.join(absent)} is missing, with {len(lost)} episodes ({few}): name its folder too")
     episodes = merge_episodes(parts, tasks)
-    with open_run(out, settings_of(config), command="eval", ignore=MAY_DIFFER) as folder:
+    with open_run(out, config, command="eval", ignore=MAY_DIFFER) as folder:
         store = TraceStore(folder / TRACES_NAME)
         there = {trajectory.task.task_id: trajectory for trajectory in store}
         for episode in episodes:

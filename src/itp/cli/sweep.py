@@ -237,12 +237,12 @@ def _task_lists(runs: list[PlannedRun]) -> list[list[str]]:
 
 def _check_folders(runs: list[PlannedRun]) -> None:
     """Refuse, before anything is played, run folders that other settings have filled."""
-    from itp.cli.eval import MAY_DIFFER, settings_of
+    from itp.cli.eval import MAY_DIFFER
     from itp.run_folder import CONFIG_NAME, open_run
 
     for planned in runs:
         if (planned.config.out / CONFIG_NAME).is_file():
-            open_run(planned.config.out, settings_of(planned.config), command="eval", ignore=MAY_DIFFER).close()
+            open_run(planned.config.out, planned.config, command="eval", ignore=MAY_DIFFER).close()
 
 
 _last: list[tuple[PlannedRun, Planner]] = []

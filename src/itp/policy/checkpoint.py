@@ -101,9 +101,17 @@ def complete_checkpoint(
     heads: PolicyHeads | None = None,
     card: str = "",
 ) -> None:
-    """Write what a checkpoint holds beside its weights, into a folder that has them already."""
+    """Write what a checkpoint holds beside its weights, into a folder that has them already.
+
+    What was calibrated on other weights there goes: its thresholds are not theirs.
+    """
     from safetensors.torch import save_file
 
+    from itp.policy.calibration import FILE as HORIZON_CUTS
+    from itp.world_model.calibration import FILE as CERTAINTY
+
+    for name in (HORIZON_CUTS, CERTAINTY):
+        (path / name).unlink(missing_ok=True)
     split_weights(path)
     tokenizer.save_pretrained(path)
     (path / CONFIG_FILE).write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")

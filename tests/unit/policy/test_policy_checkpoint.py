@@ -13,9 +13,12 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from itp.errors import CheckpointError, ConfigError
 from itp.lm.base import Sampling
 from itp.lm.tokens import SPECIAL_TOKENS
+from itp.policy.calibration import FILE as HORIZON_CUTS
+from itp.policy.calibration import stored_cut
 from itp.policy.checkpoint import ItpConfig, read_itp_config, save_checkpoint
 from itp.policy.model import Policy
 from itp.training.scratch import SIZES
+from itp.world_model.calibration import FILE as CERTAINTY
 from itp.world_model.text import TextWorldModel
 from models import (
     foreign_lm,
@@ -60,6 +63,18 @@ def test_a_checkpoint_loads_with_plain_transformers_and_without_pickle(tmp_path:
     assert ids.tolist()[0] == tokenizer()("<TASK>put a mug<CTRL>")["input_ids"]
     assert torch.equal(model(ids).logits, random_model()(ids).logits)
     assert not [file.name for file in Path(path).iterdir() if file.suffix in (".bin", ".pt", ".pkl", ".pth")]
+
+
+def test_what_was_calibrated_on_the_weights_before_goes_with_them(tmp_path: Path) -> None:
+    path = tmp_path / "best"
+    make_policy(k_max=1).save(path, stage="a2c", parent="")
+    for file in (HORIZON_CUTS, CERTAINTY, "mine.json"):
+        (path / file).write_text("{}")
+    make_policy(k_max=1).save(path, stage="a2c", parent="")
+    with pytest.raises(ConfigError, match="run `itp policy calibrate"):
+        stored_cut(str(path), "share:0.45")
+    assert not (path / CERTAINTY).exists()
+    assert (path / "mine.json").exists()
 
 
 def test_a_policy_without_heads_has_none_after_loading_and_says_what_to_do(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 NPROC = '#!/bin/sh\necho "${OMP_NUM_THREADS:-$CORES}"\n'  # as GNU nproc does
-SAY = '#!/bin/sh\necho "$(basename "$0") $*"\n'
+SAY = '#!/bin/sh\necho "$(basename "$0") $*"\ncase "$*" in *broken*) exit 3 ;; esac\n'
+TRAIN = 'train policy --seed "$seed" --out "$out/policy"'
 
 
 @pytest.fixture
@@ -21,11 +22,9 @@ def tools(tmp_path: Path) -> Path:
     return folder
 
 
-def recipe(tools: Path, words: list[str], **variables: str) -> subprocess.CompletedProcess[str]:
+def recipe(tools: Path, words: list[str], body: str = TRAIN, **variables: str) -> subprocess.CompletedProcess[str]:
     script = tools.parent / "some.sh"
-    script.write_text(
-        f'sizes="cpu gpu"\nsource "{ROOT}/runs/common.sh"\ntrain policy --seed "$seed" --out "$out/policy"\n'
-    )
+    script.write_text(f'sizes="cpu gpu"\nsource "{ROOT}/runs/common.sh"\n{body}\n')
     environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "ITP": str(tools / "itp"), "CORES": "2"}
     environment.pop("OMP_NUM_THREADS", None)
     return subprocess.run(
@@ -58,3 +57,28 @@ def test_a_wrong_size_or_seed_is_one_line(tools: Path, words: list[str], message
     assert (refused.returncode, refused.stdout) == (2, "")
     assert message in refused.stderr
     assert refused.stderr.count("\n") == 1
+
+
+def test_a_stage_beside_others_writes_its_log_and_is_waited_for(tools: Path, tmp_path: Path) -> None:
+    body = 'beside world_model "$itp" train world-model\n"$itp" label\nawait world_model\nhalves play --episodes 4'
+    done = recipe(tools, ["cpu", "0", str(tmp_path / "out")], body)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"itp label\nitp collect --episodes 4 --shard 1/2 --out {tmp_path}/out/play-1\n"
+    assert (tmp_path / "out" / "world_model.log").read_text() == "itp train world-model\n"
+    assert "--shard 2/2" in (tmp_path / "out" / "play-2.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        ('beside world_model "$itp" broken\nawait world_model', "world_model"),
+        ("row fine\nrow act --planner broken\nrow more\nfinish_table", "eval/act"),
+    ],
+)
+def test_what_fails_beside_others_stops_the_recipe_and_names_its_log(
+    tools: Path, tmp_path: Path, body: str, name: str
+) -> None:
+    failed = recipe(tools, ["cpu", "0", str(tmp_path / "out")], body)
+    assert failed.returncode == 2
+    assert failed.stderr == f"runs/some.sh: {name} failed: see {tmp_path}/out/{name}.log\n"
+    assert "compare" not in failed.stdout
