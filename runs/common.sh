@@ -65,20 +65,21 @@ train() {
   fi
 }
 
-# Plays a row of the table beside the one before it, into OUT/$into/NAME, with the flags in `table` first.
-rows=() table=() into=eval
+# Plays a row of the table beside another one, into OUT/$into/NAME, with the flags in `table` first.
+declare -A rows=() # names by process
+table=() into=eval
 row() { # NAME FLAG...
   local name=$1
   shift
   [[ ${#rows[@]} -lt 2 ]] || finish_row
   echo "$name: plays, see $out/$into/$name.log"
   beside "$into/$name" "$itp" eval "${table[@]}" "${device[@]}" "$@" --out "$out/$into/$name"
-  rows+=("$into/$name")
+  rows[$!]=$into/$name
 }
-finish_row() { # the oldest
-  local name=${rows[0]}
-  rows=("${rows[@]:1}")
-  await "$name"
+finish_row() { # whichever ends first
+  local ended=
+  wait -n -p ended "${!rows[@]}" || refuse "${rows[$ended]} failed: see $out/${rows[$ended]}.log"
+  unset "rows[$ended]"
 }
 finish_rows() {
   while [[ ${#rows[@]} -gt 0 ]]; do finish_row; done

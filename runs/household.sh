@@ -7,7 +7,7 @@ source "$(dirname "$0")/common.sh"
 
 if [[ $size == cpu ]]; then
   games=4000 rollouts=8000 policy_base=scratch:tiny wm_base=scratch:small wm_epochs=0.25
-  epochs=1 plays=2400 states=24000 plays_2=4800 states_2=36000 updates=30
+  epochs=1 plays=2400 states=24000 plays_2=4800 states_2=36000 updates=60
 else
   games=20000 rollouts=40000 policy_base=scratch:base wm_base=scratch:base wm_epochs=1
   epochs=2 plays=4800 states=48000 plays_2=9600 states_2=72000 updates=200
@@ -18,9 +18,11 @@ world=(--world-model rules) # the rule-based memory: learned world models of the
 
 # 1. Play of an expert who heeds the warnings (for the policy), and noisy play of one who does not (for the world model,
 # which has to see what mistakes do).
-"$itp" collect "${family[@]}" --epsilon 0 0.3 --episodes $games --max-steps 30 --seed "$seed" --out "$out/data"
+beside data "$itp" collect "${family[@]}" --epsilon 0 0.3 --episodes $games --max-steps 30 --seed "$seed" \
+  --out "$out/data"
 "$itp" collect "${family[@]}" --heedless --epsilon 0.4 --episodes $rollouts --max-steps 30 --seed "$seed" \
   --out "$out/rollouts"
+await data
 
 # 2. The world model (eq. 1), trained beside 3. the policy: imitation.
 beside world_model "$itp" train world-model --data "$out/rollouts" --renderer memory-v1 --base $wm_base \
@@ -51,7 +53,7 @@ train warmup --labels "$out"/labels-2-[12] --policy "$out/warmup/model" --drop-b
 # 5. A2C (eqs. 7-8): which decisions are worth a look ahead? The world model is frozen.
 train a2c "${family[@]}" --policy "$out/warmup-2/model" "${world[@]}" "${look[@]}" --max-steps 30 --envs 32 \
   --rollout 12 --updates $updates --value-warmup 3 --limit loss --irreversible-penalty 0.5 --cost paper --lambda-k 0.01 \
-  --temperature 0.5 --beta 0.03 --lr 5e-5 --head-lr 3e-3 --lr-schedule linear --eval-every 10 --eval-episodes 200 \
+  --temperature 0.5 --beta 0.03 --lr 5e-5 --head-lr 3e-3 --lr-schedule linear --eval-every 20 --eval-episodes 200 \
   --seed "$seed" "${a2c_device[@]}" --out "$out/a2c"
 
 # 6. Where share:S cuts the K-head, and unsure:S the policy's own doubts: in games of `valid`, looking everywhere.
