@@ -214,10 +214,12 @@ def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def relative(path: str | Path, runs: Sequence[Path]) -> str:
     """A path without what only this machine knows: below the folder that holds all runs, or its last two parts."""
-    if not Path(path).is_absolute() and isinstance(path, str):
-        return path
     root = Path(os.path.commonpath([run.parent for run in runs])) if runs else Path("/")
     where = Path(path).resolve()
+    if isinstance(path, str) and not Path(path).is_absolute():
+        ours = "/" in path and where.exists() and bool(runs) and where.is_relative_to(root)
+        if not ours:  # a name, a number, or a path that says enough
+            return path
     parts = where.relative_to(root).parts if runs and where.is_relative_to(root) else where.parts[-KEPT_PARTS:]
     return "/".join(parts)
 

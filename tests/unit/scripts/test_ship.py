@@ -190,3 +190,20 @@ def test_the_sets_of_this_repository_load_are_small_and_name_no_path_of_a_machin
         if file.suffix != ".safetensors":
             found = re.search(r"(?<![\w.:/~-])/(?:tmp|work|home|root|mnt|var|data|Users)/\w", file.read_text())
             assert found is None, f"{file} names {found}"
+
+
+def test_a_recipe_that_was_run_by_relative_paths_is_told_below_its_own_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = importlib.import_module(script().card.__module__)
+    made = {"data": ("collect", {"env": "a/b"}), "policy": ("train policy", {"data": ["out/mine/data"], "base": "x/y"})}
+    for name, (command, config) in made.items():
+        (tmp_path / "out" / "mine" / name).mkdir(parents=True)
+        content = yaml.safe_dump({"schema_version": 1, "command": command, "config": config})
+        write_text(tmp_path / "out" / "mine" / name / "config.yaml", content)
+    monkeypatch.chdir(tmp_path)
+    runs = card.chain(Path("out/mine/policy/model"))
+    assert [card.command_line(run, runs) for run in runs] == [
+        "itp collect --env a/b --out data",
+        "itp train policy --base x/y --data data --out policy",
+    ]
