@@ -30,8 +30,7 @@ from itp.cli.demo_sets import PLAY_FILE, load_set, read_play
 from itp.cli.flags import parse_config
 from itp.cli.main import guarded
 from itp.errors import CheckpointError, ConfigError
-from itp.policy.calibration import FILE as CALIBRATION_FILE
-from itp.policy.checkpoint import CONFIG_FILE, HEADS_FILE, WEIGHTS_FILE, read_itp_config, split_weights
+from itp.policy.checkpoint import CONFIG_FILE, HEADS_FILE, HORIZON_CUTS, WEIGHTS_FILE, read_itp_config, split_weights
 
 MOST_BYTES = 40_000_000
 """Of all sets together."""
@@ -127,8 +126,8 @@ def copy_model(source: Path, target: Path, part: str) -> int:
     if (source / HEADS_FILE).is_file():
         heads = {name: tensor.float().contiguous() for name, tensor in load_file(source / HEADS_FILE).items()}
         save_file(heads, target / HEADS_FILE)
-    if (source / CALIBRATION_FILE).is_file():
-        write(target / CALIBRATION_FILE, json.loads((source / CALIBRATION_FILE).read_text("utf-8")) | {"config": {}})
+    if (source / HORIZON_CUTS).is_file():
+        write(target / HORIZON_CUTS, json.loads((source / HORIZON_CUTS).read_text("utf-8")) | {"config": {}})
     for file in target.iterdir():
         file.chmod(0o644)
     return sum(tensor.numel() for tensor in (*rounded.values(), *heads.values()))

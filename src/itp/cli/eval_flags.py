@@ -150,6 +150,10 @@ def check(config: Config) -> None:
     Shard.parse(config.shard)
     _check_cluster(config)
     check_avoid(config.avoid, config.avoid_returns, config.planner)
+    if config.horizon not in ("", "fixed:0") and config.planner not in ("itp", "itp-i"):
+        raise ConfigError(
+            f"--horizon {config.horizon} does nothing with --planner {config.planner}: leave it out, or use itp(-i)"
+        )
     if config.foresight != "full" and (config.planner != "itp" or is_prompted(config.planner, config.policy)):
         raise ConfigError(
             f"--foresight {config.foresight} works with --planner itp and a trained policy only: leave it out"

@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from itp.errors import CheckpointError, ConfigError, DataError
+from itp.policy.checkpoint import HORIZON_CUTS
 
 if TYPE_CHECKING:
     from itp.policy.model import Policy
     from itp.types import State, Trajectory
 
-FILE = "horizon_calibration.json"
 SCHEMA_VERSION = 1
 SHARES = tuple(f"{hundredths / 100:.2f}" for hundredths in range(1, 100))
 SHOWN = ("0.10", "0.25", "0.45", "0.75")
@@ -90,7 +90,7 @@ def _check(config: Config) -> Path:
     for flag, value, least in (("--states", config.states, 0), ("--batch-size", config.batch_size, 1)):
         if value < least:
             raise ConfigError(f"{flag} {value} is too small: give at least {least}")
-    return beside("--policy", config.policy, FILE, config.out)
+    return beside("--policy", config.policy, HORIZON_CUTS, config.out)
 
 
 def draw_states(
@@ -156,7 +156,7 @@ def stored_cut(policy: str, horizon: str) -> float:
         ConfigError: there is nothing, or it cannot be read; names the command that writes it.
     """
     kind, _, share = horizon.partition(":")
-    file = Path(policy) / FILE
+    file = Path(policy) / HORIZON_CUTS
     command = f"itp policy calibrate --policy {policy or 'PATH'} --data HELD_OUT_PLAY"
     if not file.is_file():
         raise ConfigError(f"--horizon {horizon} finds no {file}: run `{command}`")

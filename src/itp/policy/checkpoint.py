@@ -4,6 +4,7 @@
     (model-0000i-of-0000n.safetensors and their index instead of one file between 15 and 256 MB)
     FOLDER/itp_config.json                                   kind, renderer, K_max, prompt version, stage, parent
     FOLDER/itp_heads.safetensors                             K-head and value head (adaptive policies only)
+    FOLDER/horizon_calibration.json, calibration.json        what was calibrated on these weights
     FOLDER/README.md                                         model card
 
 A folder without `itp_config.json`, such as any Hugging Face model, loads with the defaults of `ItpConfig`.
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 CONFIG_FILE = "itp_config.json"
 HEADS_FILE = "itp_heads.safetensors"
 WEIGHTS_FILE = "model.safetensors"
+HORIZON_CUTS = "horizon_calibration.json"
+"""Written by `itp policy calibrate`."""
+CERTAINTY = "calibration.json"
+"""Written by `itp world-model calibrate`."""
 SHARD_BYTES = 15_000_000
 """Most bytes of one shard of a small model: what lends GPUs for minutes hands back files of up to 16 MB."""
 SMALL_BYTES = 256_000_000
@@ -106,9 +111,6 @@ def complete_checkpoint(
     What was calibrated on other weights there goes: its thresholds are not theirs.
     """
     from safetensors.torch import save_file
-
-    from itp.policy.calibration import FILE as HORIZON_CUTS
-    from itp.world_model.calibration import FILE as CERTAINTY
 
     for name in (HORIZON_CUTS, CERTAINTY):
         (path / name).unlink(missing_ok=True)

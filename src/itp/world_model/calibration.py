@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from itp.errors import ConfigError, DataError
+from itp.policy.checkpoint import CERTAINTY
 from itp.world_model.metrics import token_f1
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from itp.world_model.base import WorldModel
     from itp.world_model.fidelity import Transition
 
-FILE = "calibration.json"
 SCHEMA_VERSION = 1
 MEASURES = ("exact", "f1")
 ALWAYS_CERTAIN = ("rules", "exact")
@@ -103,7 +103,7 @@ def _check(config: Config) -> Path:
     for flag, value, least in (("--transitions", config.transitions, 0), ("--bins", config.bins, 1)):
         if value < least:
             raise ConfigError(f"{flag} {value} is too small: give at least {least}")
-    return beside("--world-model", config.world_model, FILE, config.out)
+    return beside("--world-model", config.world_model, CERTAINTY, config.out)
 
 
 def halves(trajectories: Sequence[Trajectory], limit: int, seed: int) -> tuple[list[Transition], list[Transition]]:
@@ -212,7 +212,7 @@ def stored_threshold(world_model: str) -> float | None:
     """
     if world_model in ALWAYS_CERTAIN:
         return None
-    file = Path(world_model) / FILE
+    file = Path(world_model) / CERTAINTY
     command = f"itp world-model calibrate --world-model {world_model or 'PATH'} --data HELD_OUT"
     if not world_model or not file.is_file():
         raise ConfigError(f"--horizon confidence finds no {file}: run `{command}`, or write confidence:THRESHOLD")

@@ -116,6 +116,10 @@ def test_a_killed_run_resumes_to_the_same_result(tmp_path: Path) -> None:
             ["--planner", "itp", "--policy", "p", "--world-model", "rules", "--horizon", "fixed:9", "--k-max", "5"],
             "--horizon fixed:9 exceeds K_max=5",
         ),
+        (
+            ["--planner", "act", "--policy", "p", "--horizon", "fixed:3"],
+            "--horizon fixed:3 does nothing with --planner act: leave it out, or use itp(-i)",
+        ),
         (["--episodes", "-1"], "--episodes -1 is too small"),
         (["--episodes", "999999"], "--episodes 999999 exceeds the split's"),
         (["--batch-size", "0"], "--batch-size 0 is too small: give at least 1"),

@@ -15,7 +15,8 @@ from itp.errors import ConfigError
 from itp.planners.factory import PlannerSpec, build_planner
 from itp.planners.horizon import LearnedHorizon
 from itp.planners.horizon_flag import parse_horizon
-from itp.policy.calibration import FILE, SHARES, best_command, cuts, no_further_step, stored_cut, top_probability
+from itp.policy.calibration import SHARES, best_command, cuts, no_further_step, stored_cut, top_probability
+from itp.policy.checkpoint import HORIZON_CUTS
 from itp.types import DecisionContext
 from models import episodes, make_policy, save_policy
 
@@ -103,7 +104,7 @@ def test_a_share_without_calibration_names_the_command(tmp_path: Path) -> None:
     spec = PlannerSpec("itp", "share:0.45", policy=save_policy(tmp_path / "policy", k_max=1), world_model="rules")
     with pytest.raises(ConfigError, match=rf"run `itp policy calibrate --policy {tmp_path}/policy --data HELD_"):
         build_planner(spec)
-    file = tmp_path / "policy" / FILE
+    file = tmp_path / "policy" / HORIZON_CUTS
     for content in ('{"schema_version": 0}', "[]", "{", '{"schema_version": 1, "share": {}}'):
         file.write_text(content)
         with pytest.raises(ConfigError, match="was not written by this version"):

@@ -13,12 +13,10 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from itp.errors import CheckpointError, ConfigError
 from itp.lm.base import Sampling
 from itp.lm.tokens import SPECIAL_TOKENS
-from itp.policy.calibration import FILE as HORIZON_CUTS
 from itp.policy.calibration import stored_cut
-from itp.policy.checkpoint import ItpConfig, read_itp_config, save_checkpoint
+from itp.policy.checkpoint import CERTAINTY, HORIZON_CUTS, ItpConfig, read_itp_config, save_checkpoint
 from itp.policy.model import Policy
 from itp.training.scratch import SIZES
-from itp.world_model.calibration import FILE as CERTAINTY
 from itp.world_model.text import TextWorldModel
 from models import (
     foreign_lm,

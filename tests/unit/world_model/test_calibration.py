@@ -10,8 +10,8 @@ import pytest
 
 from itp.cli.main import main
 from itp.errors import ConfigError, DataError
+from itp.policy.checkpoint import CERTAINTY
 from itp.world_model.calibration import (
-    FILE,
     Judged,
     choose_threshold,
     halves,
@@ -96,7 +96,7 @@ def test_the_command_writes_beside_the_checkpoint_what_confidence_reads(
     assert main(words) == 2  # a random model is never right
     assert "--precision 0.9 is out of reach" in capsys.readouterr().err
     assert main([*words, "--measure", "f1", "--precision", "1e-9"]) == 2 or stored_threshold(model) is not None
-    Path(model, FILE).write_text(json.dumps({"schema_version": 1, "threshold": -0.25}))
+    Path(model, CERTAINTY).write_text(json.dumps({"schema_version": 1, "threshold": -0.25}))
     assert stored_threshold(model) == -0.25
 
 
