@@ -28,7 +28,6 @@ beside world_model "$itp" train world-model --data "$out"/data/expert-0.3.jsonl 
   --batch-size 64 --seed "$seed" --out "$out/imitation"
 halves dagger "${games[@]}" --behaviour policy --policy "$out/imitation/model" --epsilon 0 --max-steps 30 \
   --episodes $episodes --seed "$seed" "${device[@]}"
-echo "world model: waiting for $out/world_model.log"
 await world_model
 train policy --data "$out"/data/expert-0.1.jsonl "$out"/dagger-[12] --base "$out/imitation/model" --epochs $epochs \
   --batch-size 64 --lr 1e-3 --seed "$seed" --out "$out/policy"

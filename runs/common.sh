@@ -12,6 +12,7 @@ refuse() {
   exit 2
 }
 
+((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 501)) || refuse "bash $BASH_VERSION is too old: run it with 5.1 or newer"
 [[ $size =~ ^[a-z]+$ && " $sizes " == *" $size "* ]] || refuse "size $size is unknown: give one of $sizes"
 [[ $seed =~ ^[0-9]+$ ]] || refuse "seed $seed is no number: give 0, 1, 2 ..."
 command -v "$itp" > /dev/null || refuse "$itp is not there: run 'make setup' first, or set ITP to the itp command"
@@ -38,6 +39,7 @@ beside() { # NAME COMMAND...
   started[$name]=$!
 }
 await() { # NAME
+  echo "$1: waiting, see $out/$1.log"
   wait "${started[$1]}" || refuse "$1 failed: see $out/$1.log"
 }
 

@@ -39,7 +39,6 @@ label=("${world[@]}" "${look[@]}" --k-max 1 --lambda-k 0.1 --seed "$seed" "${dev
 warm=(--data "$out/data" --k-max 1 --foresight label --replay 0.3 --balance --eta 1 --epochs 2 --batch-size 32 --lr 3e-4)
 "$itp" collect "${own[@]}" --episodes $plays --policy "$out/policy/model" --seed $((10 + seed)) --out "$out/play"
 "$itp" label --data "$out/play" --policy "$out/policy/model" "${label[@]}" --states $states --out "$out/labels"
-echo "world model: waiting for $out/world_model.log"
 await world_model
 train warmup --labels "$out/labels" --policy "$out/policy/model" "${warm[@]}" --seed "$seed" --out "$out/warmup"
 halves play-2 "${own[@]}" --episodes $plays_2 --policy "$out/warmup/model" --seed $((20 + seed))

@@ -152,7 +152,8 @@ def check(config: Config) -> None:
     check_avoid(config.avoid, config.avoid_returns, config.planner)
     if config.horizon not in ("", "fixed:0") and config.planner not in ("itp", "itp-i"):
         raise ConfigError(
-            f"--horizon {config.horizon} does nothing with --planner {config.planner}: leave it out, or use itp(-i)"
+            f"--horizon {config.horizon} does nothing with --planner {config.planner}: "
+            "leave it out, or use itp or itp-i"
         )
     if config.foresight != "full" and (config.planner != "itp" or is_prompted(config.planner, config.policy)):
         raise ConfigError(

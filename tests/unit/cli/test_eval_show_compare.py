@@ -118,7 +118,7 @@ def test_a_killed_run_resumes_to_the_same_result(tmp_path: Path) -> None:
         ),
         (
             ["--planner", "act", "--policy", "p", "--horizon", "fixed:3"],
-            "--horizon fixed:3 does nothing with --planner act: leave it out, or use itp(-i)",
+            "--horizon fixed:3 does nothing with --planner act: leave it out, or use itp or itp-i",
         ),
         (["--episodes", "-1"], "--episodes -1 is too small"),
         (["--episodes", "999999"], "--episodes 999999 exceeds the split's"),

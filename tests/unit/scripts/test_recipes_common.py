@@ -63,7 +63,12 @@ def test_a_stage_beside_others_writes_its_log_and_is_waited_for(tools: Path, tmp
     body = 'beside world_model "$itp" train world-model\n"$itp" label\nawait world_model\nhalves play --episodes 4'
     done = recipe(tools, ["cpu", "0", str(tmp_path / "out")], body)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"itp label\nitp collect --episodes 4 --shard 1/2 --out {tmp_path}/out/play-1\n"
+    assert done.stdout.splitlines() == [
+        "itp label",
+        f"world_model: waiting, see {tmp_path}/out/world_model.log",
+        f"itp collect --episodes 4 --shard 1/2 --out {tmp_path}/out/play-1",
+        f"play-2: waiting, see {tmp_path}/out/play-2.log",
+    ]
     assert (tmp_path / "out" / "world_model.log").read_text() == "itp train world-model\n"
     assert "--shard 2/2" in (tmp_path / "out" / "play-2.log").read_text()
 
